@@ -1,0 +1,214 @@
+//! Who a node is: an Ed25519 key pair, its public half as the id, and the file that keeps it.
+//!
+//! An identity belongs to a nick, so three terminals with three nicks on one machine are three
+//! people. Key files hold the 32 byte seed as hex, are created 0600 and atomically, and are
+//! refused when anybody else may read them. The secret half never leaves this module.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// A public key: who somebody is. Shown as 64 hexadecimal digits, abbreviated to 8 for people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub [u8; 32]);
+
+impl Id {
+    /// Reads 64 lower-case hexadecimal digits. `None` for anything else.
+    pub fn from_hex(text: &[u8]) -> Option<Self> {
+        if text.iter().any(u8::is_ascii_uppercase) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// The first eight digits, enough for a person to tell two people apart.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(8);
+        text
+    }
+
+    /// Checks a signature by this key over a hash, strictly (RFC 8032 with the small-order and
+    /// malleability checks of `verify_strict`).
+    pub fn verify(&self, hash: &[u8; 32], signature: &[u8; 64]) -> bool {
+        VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| key.verify_strict(hash, &Signature::from_bytes(signature)).is_ok())
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short())
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_hex(text.as_bytes())
+            .ok_or_else(|| serde::de::Error::custom("an id is 64 lower-case hexadecimal digits"))
+    }
+}
+
+/// A key pair. `Debug` shows the public half only.
+#[derive(Clone)]
+pub struct Identity {
+    key: SigningKey,
+    id: Id,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.id).finish()
+    }
+}
+
+/// Why an identity could not be had. Each ends the start of the program (exit code 2).
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The file could not be read or written.
+    #[error("key file {path}: {error}")]
+    Io {
+        /// The file or its folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others may read the file, so the key may be known.
+    #[error("key file {path} can be read by others (mode {mode:o}): chmod 600 it, or remove it to become somebody new")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file does not hold a key.
+    #[error(
+        "key file {path} is damaged: it does not hold 64 hexadecimal digits; restore it, or remove it to become somebody new"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no home folder to keep a key in.
+    #[error("no home folder to keep the key in: set HOME, or use --identity FILE or --ephemeral")]
+    Homeless,
+    /// The system gave no random numbers.
+    #[error("no random numbers from the system: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Identity {
+    /// The identity of a given seed; for tests and the simulator.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let key = SigningKey::from_bytes(seed);
+        let id = Id(key.verifying_key().to_bytes());
+        Self { key, id }
+    }
+
+    /// A new identity that is kept nowhere.
+    pub fn ephemeral() -> Result<Self, IdentityError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(IdentityError::Random)?;
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// The public half.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Signs a hash.
+    pub fn sign(&self, hash: &[u8; 32]) -> [u8; 64] {
+        self.key.sign(hash).to_bytes()
+    }
+
+    /// The identity kept in a file; where there is none, a new one is made and kept there.
+    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+        match Self::load(path) {
+            Err(IdentityError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                let made = Self::ephemeral()?;
+                match made.save(path) {
+                    // Another process made one at the same moment: that one counts.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+                    Err(error) => Err(IdentityError::Io { path: path.to_owned(), error }),
+                    Ok(()) => Ok(made),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn load(path: &Path) -> Result<Self, IdentityError> {
+        let io_error = |error| IdentityError::Io { path: path.to_owned(), error };
+        let file = fs::File::open(path).map_err(io_error)?;
+        let mode = file.metadata().map_err(io_error)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(IdentityError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut text = Zeroizing::new(Vec::new());
+        io::Read::read_to_end(&mut io::Read::take(file, 256), &mut text).map_err(io_error)?;
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim_ascii(), &mut *seed)
+            .map_err(|_| IdentityError::Damaged { path: path.to_owned() })?;
+        Ok(Self::from_seed(&seed))
+    }
+
+    /// Writes the key beside its place, then links it there, so that a file under the final name is
+    /// always whole and an existing one is never replaced.
+    fn save(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        fs::DirBuilder::new().recursive(true).create(folder)?;
+        let draft = folder.join(format!(".key-{}-{}", std::process::id(), self.id.short()));
+        let written = (|| {
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            let mut text = Zeroizing::new(hex::encode(Zeroizing::new(self.key.to_bytes()).as_slice()));
+            text.push('\n');
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::hard_link(&draft, path)
+        })();
+        let _ = fs::remove_file(&draft);
+        written
+    }
+}
+
+/// Where the key for a nick is kept: `hobnob/keys/NICK.key` under the XDG data folder. Characters
+/// that mean something in a path are written as their code.
+pub fn key_path(nick: &str) -> Result<PathBuf, IdentityError> {
+    use etcetera::base_strategy::{BaseStrategy, Xdg};
+    let base = Xdg::new().map_err(|_| IdentityError::Homeless)?;
+    let mut name = String::new();
+    for letter in nick.chars() {
+        if letter.is_alphanumeric() || "_-+".contains(letter) {
+            name.push(letter);
+        } else {
+            name.push_str(&format!("%{:x}", u32::from(letter)));
+        }
+    }
+    Ok(base.data_dir().join("hobnob").join("keys").join(format!("{name}.key")))
+}

@@ -1,0 +1,6 @@
+//! hobnob
+
+pub mod identity;
+pub mod limits;
+pub mod room;
+pub mod wire;

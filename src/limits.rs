@@ -1,0 +1,256 @@
+//! Every bound of the program, with its reason and what happens one past it.
+//!
+//! Sizes are bytes, times are milliseconds unless the name says otherwise. A bound that a peer can
+//! reach ends that peer's link or its turn, never the program.
+
+// ---- frames -------------------------------------------------------------------------------
+
+/// The longest frame, delimiter included. From the protocol: two frames fit a socket buffer, and a
+/// hostile peer costs one such buffer. One byte more closes the link (`frame-too-long`).
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// How deep JSON in a frame may nest. Our own records need 4. One level more closes the link.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// The largest number in a record: integers up to here are exact in every JSON implementation
+/// (RFC 8259, section 6). A larger one closes the link.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// The encoded text of one say. With the largest header and the signature it fits a frame.
+/// A longer line is cut into several says marked `part`.
+pub const SAY_TEXT_BYTES_MAX: usize = 63 * 1024;
+
+/// The longest nick. A longer one is refused where it is typed, and closes the link where it
+/// comes from a peer.
+pub const NICK_BYTES_MAX: usize = 64;
+
+/// The longest room name, for the same reason as a nick.
+pub const ROOM_NAME_BYTES_MAX: usize = 64;
+
+/// The longest word of goodbye. Cut at the source; a longer one closes the link.
+pub const WHY_BYTES_MAX: usize = 512;
+
+/// Addresses in a join. A node has few; each costs others a dial. More closes the link.
+pub const ADDRESSES_PER_NODE_MAX: usize = 4;
+
+/// Feeds named in one `have` or `news`. An entry has 90 bytes at most, so 512 of them fit a frame.
+pub const FEEDS_PER_PAGE_MAX: usize = 512;
+
+// ---- readers and writers ------------------------------------------------------------------
+
+/// What a reader takes from a socket at once, so the longest run. Four frames: long enough to
+/// pay for the wake-ups, short enough that the router's queue stays small.
+pub const READ_BYTES_MAX: usize = 128 * 1024;
+
+/// Runs waiting for the router. With `READ_BYTES_MAX` this bounds them to 4 MiB; at the bound
+/// readers block, which is the back-pressure towards TCP.
+pub const ROUTER_QUEUE_RUNS_MAX: usize = 32;
+
+/// Bytes of posts handed to a link's writer and not yet written. A link at the bound lags: its
+/// cursors stay where they are until half of it is drained. Larger than a socket buffer needs,
+/// smaller than a thousand links can afford.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of control records over `OUTBOX_BYTES_MAX` for a peer that asks and does not read.
+/// One past it closes the link (`slow-reader`).
+pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 * 1024;
+
+/// Buffers in one gathering write; Linux refuses more than 1,024 (UIO_MAXIOV).
+pub const WRITE_BUFFERS_MAX: usize = 64;
+
+/// Writer threads: one a core, and more than eight bring nothing (a guess).
+pub const WRITERS_MAX: usize = 8;
+
+/// Stack of a reader thread; there can be thousands of them. JSON of depth 32 needs a tenth.
+pub const READER_STACK_BYTES: usize = 256 * 1024;
+
+// ---- links --------------------------------------------------------------------------------
+
+/// Links that a node keeps. Each costs a thread and about four memory maps, and a process dies
+/// near 16,000 threads (measured). One past it is closed before a thread is spawned for it.
+pub const LINKS_ACCEPTED_MAX: usize = 4_000;
+
+/// Links that have not said hello yet; beyond, the oldest is closed (`crowded`).
+pub const LINKS_GREETING_MAX: usize = 64;
+
+/// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
+pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+
+/// The time in which a frame that began must end. Then the link is closed (`frame-timeout`).
+pub const FRAME_MS_MAX: u64 = 10_000;
+
+/// A younger link that we dialled may cross with the other side's dial; an older one that the
+/// other side dials again is dead over there.
+pub const DIALS_CROSS_MS_MAX: u64 = 5_000;
+
+/// Silence on a link after which a ping is sent.
+pub const LINK_PING_AFTER_MS: u64 = 2_000;
+
+/// Silence after which a link is closed (`silent`).
+pub const LINK_SILENT_MS_MAX: u64 = 8_000;
+
+/// Up to this many dialable members every node links to every other one.
+pub const MESH_FULL_PEERS_MAX: usize = 8;
+
+/// Links that a dialable node keeps to other dialable nodes in a larger room; beyond, those that
+/// neither side needs are closed (`surplus`).
+pub const MESH_LINKS_MAX: usize = 8;
+
+/// Links that a node which nobody can dial keeps: one to live by, one in reserve.
+pub const MESH_LINKS_UNDIALABLE: usize = 2;
+
+/// Random links beside the ring, in a larger room. With the ring and those that come in this
+/// makes six on average.
+pub const MESH_LINKS_RANDOM: usize = 2;
+
+/// How long a surplus link is kept, so that a join is over before its first link goes.
+pub const SURPLUS_LINK_MS: u64 = 10_000;
+
+/// Members who vanished and are still dialled now and then, so that a healed cut merges again.
+pub const LOST_PEERS_MAX: usize = 64;
+
+/// The first pause before an address is dialled again.
+pub const DIAL_PAUSE_MS_MIN: u64 = 250;
+
+/// The longest pause between two dials of an address in a large room.
+pub const DIAL_PAUSE_MS_MAX: u64 = 60_000;
+
+/// The same in a room of fewer than `SMALL_ROOM_MEMBERS`.
+pub const DIAL_PAUSE_SMALL_ROOM_MS_MAX: u64 = 10_000;
+
+/// See `DIAL_PAUSE_SMALL_ROOM_MS_MAX`.
+pub const SMALL_ROOM_MEMBERS: usize = 16;
+
+/// Dials under way at once; more wait for a turn.
+pub const DIALS_MAX: usize = 8;
+
+/// How long one TCP connect may take.
+pub const DIAL_MS_MAX: u64 = 4_000;
+
+// ---- the log ------------------------------------------------------------------------------
+
+/// The posts that a node keeps, frames and bookkeeping together. Beyond, the oldest of the author
+/// who holds most goes.
+pub const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a kept post costs beside its frame: the maps' entries and the header (measured roughly).
+pub const POST_OVERHEAD_BYTES: usize = 320;
+
+/// The age at which posts are evicted, and past which they are refused: seven days.
+pub const POST_AGE_MS_MAX: u64 = 7 * 24 * 3_600_000;
+
+/// How far ahead of our clock a post may be: a day. Beyond it is refused and counts as seen.
+pub const POST_AHEAD_MS_MAX: u64 = 24 * 3_600_000;
+
+/// How far a peer's clock may push ours ahead (from the threat list: two minutes).
+pub const CLOCK_AHEAD_MS_MAX: u64 = 120_000;
+
+/// Feeds that a node knows of. Beyond, posts of new feeds are refused, with a warning.
+pub const FEEDS_MAX: usize = 16_384;
+
+/// Posts of one feed that wait behind a gap. Beyond, the highest are dropped and asked for again.
+pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// The same for all feeds together.
+pub const WAITING_BYTES_TOTAL_MAX: usize = 8 * 1024 * 1024;
+
+/// `leave` and `lost` younger than this are not evicted: who comes back must learn of them.
+pub const ENDING_KEPT_MS: u64 = 300_000;
+
+/// Claims of `lost` remembered per feed; they name different last numbers.
+pub const LOST_CLAIMS_MAX: usize = 8;
+
+/// Notices (not posts) that wait for a slow terminal or reader of stdout. Beyond, the oldest go
+/// and their count is told.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// Events on the way from the router to the console.
+pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
+
+// ---- the flood ----------------------------------------------------------------------------
+
+/// How often a quiet feed's newest number is told.
+pub const NEWS_MS: u64 = 100;
+
+/// More second than first copies on a link, in bytes, before it is told `quiet`.
+pub const SURPLUS_BYTES_MAX: u64 = 16 * 1024;
+
+/// A feed that others tell is newer and that has not advanced for this long is asked for.
+pub const STALE_MS: u64 = 150;
+
+/// A catch-up without progress for this long goes on over another link.
+pub const PULL_MS: u64 = 1_000;
+
+/// A hole is final this long after the last answer when some merely had nothing.
+pub const HOLE_NOTHING_MS: u64 = 1_000;
+
+/// A hole is final after this long without an answer,
+pub const HOLE_SILENT_MS: u64 = 5_000;
+
+/// plus a random part, so that neighbours do not wait on each other.
+pub const HOLE_JITTER_MS: u64 = 2_000;
+
+// ---- confirmation and pacing --------------------------------------------------------------
+
+/// Unmarked bytes after which a post is marked `ack`.
+pub const MARK_BYTES: u64 = 64 * 1024;
+
+/// The same per member, where that is more: every mark brings one answer a member.
+pub const MARK_BYTES_PER_MEMBER: u64 = 4 * 1024;
+
+/// A fraction of the window after which a post is marked, where that is more than the others:
+/// sixteen marks a window steer it as well as sixty, at a quarter of the signatures.
+pub const MARKS_PER_WINDOW: u64 = 16;
+
+/// Unmarked bytes of this age get a mark.
+pub const MARK_AFTER_MS: u64 = 250;
+
+/// An unanswered mark is followed by another one after this long.
+pub const MARK_AGAIN_MS: u64 = 2_000;
+
+/// A member without progress for this long stops holding up the source.
+pub const MEMBER_STALLED_MS: u64 = 2_000;
+
+/// Routes of marks remembered per feed.
+pub const MARK_ROUTES_MAX: usize = 16;
+
+/// The unacknowledged bytes up to which stdin is read, at first,
+pub const WINDOW_BYTES_MIN: u64 = 256 * 1024;
+
+/// and at most.
+pub const WINDOW_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Another feed's mark this young shares the log with ours.
+pub const MARK_RECENT_MS: u64 = 5_000;
+
+// ---- the roster ---------------------------------------------------------------------------
+
+/// A silent session renews its join this often.
+pub const JOIN_RENEW_MS: u64 = 150_000;
+
+/// A session silent for this long is folded as lost.
+pub const SESSION_SILENT_MS_MAX: u64 = 300_000;
+
+/// A vanished peer is given this long to be found again,
+pub const LOST_AFTER_MS: u64 = 1_000;
+
+/// plus a random part, so that one neighbour speaks for all.
+pub const LOST_JITTER_MS: u64 = 2_000;
+
+/// A vanished session that still shows as present is looked at again this often.
+pub const LOST_AGAIN_MS: u64 = 3_000;
+
+// ---- the end ------------------------------------------------------------------------------
+
+/// How long a goodbye may take.
+pub const LEAVE_MS_MAX: u64 = 1_700;
+
+/// How often the room is told that time has passed while something is pending.
+pub const TICK_MS: u64 = 50;
+
+const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
+const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
+const _: () = assert!(FRAME_BYTES_MAX <= READ_BYTES_MAX, "the read buffer holds the longest frame");
+const _: () = assert!(WINDOW_BYTES_MAX * 2 < LOG_BYTES_MAX as u64, "a window fits the log twice");
+const _: () = assert!(LINK_PING_AFTER_MS * 3 < LINK_SILENT_MS_MAX, "a link is pinged before it is closed");
+const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

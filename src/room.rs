@@ -1,0 +1,3 @@
+//! The room.
+
+pub mod event;

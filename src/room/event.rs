@@ -1,0 +1,236 @@
+//! What the room tells the person or script in front of it, and what it is told by them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::identity::Id;
+use crate::wire::end::End;
+use crate::wire::record::{Nick, Post};
+
+/// A member as shown: who, and the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The key.
+    pub id: Id,
+    /// The newest name.
+    pub nick: Nick,
+}
+
+/// The other end of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Who.
+    pub person: Person,
+    /// The address of its end of the connection.
+    pub addr: SocketAddr,
+}
+
+/// Something to show.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Peers are accepted here.
+    Listening {
+        /// The address bound.
+        addr: SocketAddr,
+        /// Who we are.
+        id: Id,
+        /// The room.
+        room: String,
+    },
+    /// A link came up.
+    Linked(Peer),
+    /// A link ended.
+    Unlinked(Peer, End),
+    /// A dial or handshake failed; told when its outcome changes, not at every try.
+    Unreached {
+        /// As the user named it, or an address.
+        peer: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// A member is here; once for those who were here first, too.
+    Joined {
+        /// Who.
+        member: Person,
+        /// Ends with its input: terminals do not announce it.
+        passing: bool,
+    },
+    /// A member said goodbye.
+    Left {
+        /// Who.
+        member: Person,
+        /// See `Joined`.
+        passing: bool,
+        /// The word of goodbye, or nothing.
+        why: String,
+    },
+    /// A member vanished.
+    Lost {
+        /// Who.
+        member: Person,
+        /// See `Joined`.
+        passing: bool,
+    },
+    /// A member has another name.
+    Renamed {
+        /// Who, with the new name.
+        member: Person,
+        /// The name until now.
+        old: Nick,
+    },
+    /// Somebody said something; `post.text()` is what.
+    Said {
+        /// The post.
+        post: Arc<Post>,
+        /// Said by this identity, here or in another session.
+        mine: bool,
+        /// Said before this node came.
+        backlog: bool,
+    },
+    /// Posts that nobody has any more.
+    Gap {
+        /// Whose.
+        from: Person,
+        /// How many.
+        missed: u64,
+    },
+    /// Two posts of one author bear the same number: that author is not to be trusted.
+    Forked(Person),
+    /// All members that were present at the end of input hold all that was said.
+    Delivered {
+        /// How many posts.
+        posts: u64,
+        /// How many members.
+        members: usize,
+    },
+    /// The time for confirmation is over; these lack something. Empty: nobody was there.
+    Undelivered {
+        /// Who.
+        missing: Vec<Person>,
+    },
+    /// Notices that a slow reader of stdout did not take in time.
+    Skipped {
+        /// How many.
+        notices: u64,
+    },
+    /// The answer to `Command::Names`.
+    Names(Vec<Member>),
+    /// The answer to `Command::Status`.
+    Status(Box<Status>),
+    /// Something that the user should know.
+    Warning(String),
+    /// The answer to a command that could not be carried out.
+    Refused(String),
+    /// The last event: how the run ended.
+    Ended(Outcome),
+}
+
+/// A member in a list.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Who.
+    pub person: Person,
+    /// This very identity.
+    pub myself: bool,
+    /// How many sessions.
+    pub sessions: usize,
+    /// All of them end with their input.
+    pub passing: bool,
+    /// Where it accepts peers, as it says.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether there is a link to it.
+    pub linked: bool,
+    /// Its first post of the oldest session, in milliseconds since 1970.
+    pub since: u64,
+}
+
+/// How things are.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The room.
+    pub room: String,
+    /// Who we are.
+    pub me: Person,
+    /// Which session.
+    pub session: u64,
+    /// Where peers are accepted.
+    pub listening: Option<SocketAddr>,
+    /// The links.
+    pub links: Vec<LinkStatus>,
+    /// Addresses that are being dialled, with the last failure.
+    pub dialling: Vec<(String, String)>,
+    /// Members present, this one included.
+    pub members: usize,
+    /// Posts in the log.
+    pub posts: usize,
+    /// What they take.
+    pub log_bytes: usize,
+    /// Own bytes that not all members have confirmed.
+    pub unconfirmed_bytes: u64,
+}
+
+/// A link in a list.
+#[derive(Debug, Clone)]
+pub struct LinkStatus {
+    /// The other end.
+    pub peer: Peer,
+    /// We dialled it.
+    pub dialled: bool,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// Bytes that wait for its socket.
+    pub queued_bytes: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, and confirmed where that was asked.
+    Done,
+    /// No peer was reached.
+    NoPeer,
+    /// Not confirmed by all.
+    Unconfirmed,
+    /// Every peer refused.
+    Refused,
+    /// A thread failed.
+    Failed,
+}
+
+/// What the user, or the end of input, wants.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Say this.
+    Say(Said),
+    /// Be called this from now on.
+    Nick(Nick),
+    /// Who is here? Answered by `Event::Names`.
+    Names,
+    /// How are things? Answered by `Event::Status`.
+    Status,
+    /// The input has ended: confirm all, then leave.
+    EndOfInput,
+    /// Say goodbye and end.
+    Leave {
+        /// A word of goodbye, or nothing.
+        why: String,
+    },
+}
+
+/// A text to say. It fits `SAY_TEXT_BYTES_MAX` encoded.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// The text; may have several lines.
+    pub text: String,
+    /// `/me`.
+    pub action: bool,
+    /// The next one continues this one's last line.
+    pub part: bool,
+}
+
+impl Person {
+    /// The author of a post.
+    pub fn of(post: &Post) -> Self {
+        Self { id: post.feed.author, nick: post.nick.clone() }
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a link ended: a closed list, each with one stable word for logs, exit records and tests.
+
+use std::fmt;
+
+/// Why a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// The peer left the room.
+    Goodbye,
+    /// The connection broke or was closed without an exit record: the peer vanished.
+    Vanished,
+    /// Nothing came for too long.
+    Silent,
+    /// The peer asks, and does not read the answers.
+    SlowReader,
+    /// No hello in time.
+    HandshakeTimeout,
+    /// A frame began and did not end in time.
+    FrameTimeout,
+    /// Bytes that are no frame.
+    BadFrame,
+    /// A frame that is no record.
+    BadRecord,
+    /// A post that its author did not sign.
+    BadSignature,
+    /// A post whose predecessors did not come.
+    FutureNumber,
+    /// A record at a time at which it has no meaning.
+    OutOfTurn,
+    /// The peer is this very node.
+    Myself,
+    /// There is a link to this node already.
+    Duplicate,
+    /// Neither side needs the link.
+    Surplus,
+    /// Too many links.
+    Full,
+    /// Too many links that have not said hello.
+    Crowded,
+    /// Another version of the protocol.
+    Version,
+    /// Another room.
+    Room,
+    /// A room of another mode.
+    Mode,
+}
+
+const WORDS: [(End, &str, &str); 19] = [
+    (End::Goodbye, "goodbye", "left the room"),
+    (End::Vanished, "vanished", "the connection broke"),
+    (End::Silent, "silent", "nothing heard for 8 seconds"),
+    (End::SlowReader, "slow-reader", "asks and does not read"),
+    (End::HandshakeTimeout, "handshake-timeout", "no hello within 5 seconds"),
+    (End::FrameTimeout, "frame-timeout", "a frame that did not end within 10 seconds"),
+    (End::BadFrame, "bad-frame", "does not speak hobnob"),
+    (End::BadRecord, "bad-record", "sent a record that makes no sense"),
+    (End::BadSignature, "bad-signature", "sent a post with a wrong signature"),
+    (End::FutureNumber, "future-number", "sent a post whose predecessors are missing"),
+    (End::OutOfTurn, "out-of-turn", "sent a record out of turn"),
+    (End::Myself, "self", "that is this very node"),
+    (End::Duplicate, "duplicate", "linked already"),
+    (End::Surplus, "surplus", "neither side needs the link"),
+    (End::Full, "full", "has all the links it can keep"),
+    (End::Crowded, "crowded", "too many unfinished handshakes"),
+    (End::Version, "version", "speaks another version of the protocol"),
+    (End::Room, "room", "is in another room"),
+    (End::Mode, "mode", "the room is of another mode"),
+];
+
+impl End {
+    fn row(self) -> (&'static str, &'static str) {
+        WORDS.iter().find(|(end, _, _)| *end == self).map_or(("", ""), |(_, word, text)| (word, text))
+    }
+
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The same for people, with the peer as its subject.
+    pub fn text(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The reason that a peer gave in its exit record. An unknown word counts as a goodbye of the
+    /// link alone, so as a broken connection.
+    pub fn from_word(word: &str) -> Self {
+        WORDS.iter().find(|(_, known, _)| *known == word).map_or(End::Vanished, |(end, _, _)| *end)
+    }
+
+    /// Whether dialling again cannot help: the two do not belong together.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, End::Version | End::Room | End::Mode)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
