@@ -1,3 +1,495 @@
-//! The room.
+//! The room: the pure core. What happened goes in, what to do comes out.
+//!
+//! `Room::handle` takes one input (a link came up, a run of records arrived, the user said something,
+//! time passed) and pushes what is to be done (send to these links, close that one, dial).
+//! `Room::next_event` gives what the user should see, as fast as it is taken. There is no
+//! thread, socket, clock, lock or channel here, and chance only from a seed, so a whole network of
+//! rooms runs in one thread and every failure replays.
+//!
+//! The rules of the flood are spread over the files by purpose: `greet` (hello, paging, goodbye of a
+//! link), `flood` (append, pass on, want, quiet, news), `hole` (posts behind a gap), `own` (what this
+//! node posts, and its end), `watch` (who vanished). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `local` are the state that they work on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::identity::{Id, Identity};
+use crate::limits::{LINK_PING_AFTER_MS, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
+use crate::wire::Frame;
+use crate::wire::end::End;
+use crate::wire::record::{Ack, Control, Domain, FeedId, Nick, Post};
 
 pub mod event;
+mod flood;
+mod greet;
+mod hole;
+pub mod intake;
+mod links;
+mod local;
+mod log;
+mod overlay;
+mod own;
+mod pace;
+mod report;
+pub mod rng;
+mod roster;
+mod watch;
+
+pub use report::View;
+
+use event::{Command, Event, Outcome, Said};
+use links::Link;
+use overlay::Overlay;
+use rng::Rng;
+
+pub use links::LinkId;
+pub use overlay::{DialId, Reach, Target};
+
+/// A moment, by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds since some start; never goes back. All delays are measured by it.
+    pub mono: u64,
+    /// Milliseconds since 1970; may jump.
+    pub wall: u64,
+}
+
+/// What a room is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who we are.
+    pub identity: Identity,
+    /// Which run this is; random.
+    pub session: u64,
+    /// Our name.
+    pub nick: Nick,
+    /// The room's name.
+    pub room: String,
+    /// How this node takes part.
+    pub reach: Reach,
+    /// Where peers are accepted.
+    pub listening: Option<SocketAddr>,
+    /// The peers that the user named.
+    pub named: Vec<String>,
+    /// The run ends with its input.
+    pub passing: bool,
+    /// How long a passing run looks for a peer, in milliseconds.
+    pub wait_ms: u64,
+    /// How long a passing run waits for confirmation without progress, in milliseconds.
+    pub linger_ms: u64,
+    /// Lines shown of what was said before we came.
+    pub backlog_lines: usize,
+    /// The bound of the log, in bytes.
+    pub log_bytes_max: usize,
+    /// Where chance comes from.
+    pub seed: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection was made or accepted.
+    Connected {
+        /// Its number, never used before.
+        link: LinkId,
+        /// The dial that made it; `None` for an accepted one.
+        dial: Option<DialId>,
+        /// The address of the other end.
+        remote: SocketAddr,
+        /// Our address of the connection.
+        local: IpAddr,
+    },
+    /// A dial made no connection.
+    DialFailed {
+        /// Which.
+        dial: DialId,
+        /// Why, for people.
+        error: String,
+    },
+    /// Bytes arrived: the whole records among them, in order; none is possible.
+    Arrived {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        run: Vec<Arrival>,
+    },
+    /// The reader has found the end of a link.
+    Broken {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        end: End,
+    },
+    /// Frames were written to a socket.
+    Drained {
+        /// On which link.
+        link: LinkId,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The user wants something.
+    Command(Command),
+    /// Piped text, taken while `may_say`.
+    Say(Said),
+    /// Time passed.
+    Tick,
+}
+
+/// One record of a run.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A post whose signature was checked.
+    Post(Arc<Post>),
+    /// A post whose number was seen before; dropped unread.
+    Copy {
+        /// Whose.
+        feed: FeedId,
+        /// Which.
+        number: u64,
+        /// How long.
+        bytes: usize,
+    },
+    /// A record of this link.
+    Control(Control),
+    /// A member's word; not checked yet.
+    Ack(Ack),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Queue a frame for these links.
+    Send {
+        /// To whom.
+        links: Vec<LinkId>,
+        /// What.
+        frame: Frame,
+    },
+    /// End a link: its exit record goes out after what is queued.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        end: End,
+    },
+    /// Make a connection.
+    Dial {
+        /// The number to answer with.
+        dial: DialId,
+        /// Where.
+        target: Target,
+    },
+    /// A number was appended: copies of it may be dropped unread.
+    Seen {
+        /// Whose.
+        feed: FeedId,
+        /// Which.
+        number: u64,
+        /// The last bytes of its signature, to tell a copy from a fork; 0 for none.
+        tail: u64,
+    },
+    /// All is said and every link was told to close.
+    End(Outcome),
+}
+
+/// One node's view of the room. See the module's page.
+#[derive(Debug)]
+pub struct Room {
+    config: Config,
+    domain: Domain,
+    me: FeedId,
+    now: Now,
+    started: Now,
+    rng: Rng,
+    /// The hybrid logical clock: the highest time seen or given.
+    clock: u64,
+    log: log::Log,
+    links: BTreeMap<LinkId, Link>,
+    roster: roster::Roster,
+    roster_changed_at: Option<u64>,
+    overlay: Overlay,
+    plan_due: bool,
+    pace: pace::Pace,
+    local: local::Local,
+    flood: flood::Flood,
+    holes: BTreeMap<FeedId, hole::Hole>,
+    watches: BTreeMap<FeedId, watch::Watch>,
+    /// Other sessions of our identity that were watched once.
+    doubted: BTreeSet<FeedId>,
+    /// Authors with two posts under one number.
+    forked: BTreeSet<Id>,
+    completion: greet::Completion,
+    ending: own::Ending,
+    /// How many says were posted.
+    said: u64,
+    /// Sessions that have confirmed everything, and may go.
+    held: BTreeSet<FeedId>,
+    /// Our addresses, as announced in the newest join.
+    addresses: Vec<SocketAddr>,
+    /// When a link was last ready, for a passing run's patience.
+    reached_at: Option<u64>,
+    next_second_at: u64,
+    next_news_at: u64,
+    next_minute_at: u64,
+    ticked_at: u64,
+}
+
+impl Room {
+    /// A room with nobody in it but us, who join at once.
+    pub fn new(config: Config, now: Now, out: &mut Vec<Output>) -> Self {
+        let me = FeedId { author: config.identity.id(), session: config.session };
+        let mut room = Self {
+            domain: Domain::of_room(&config.room),
+            me,
+            now,
+            started: now,
+            rng: Rng::new(config.seed),
+            clock: 0,
+            log: log::Log::default(),
+            links: BTreeMap::new(),
+            roster: roster::Roster::default(),
+            roster_changed_at: None,
+            overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
+            plan_due: true,
+            pace: pace::Pace::new(),
+            local: local::Local::new(config.backlog_lines),
+            flood: flood::Flood::default(),
+            holes: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            forked: BTreeSet::new(),
+            completion: greet::Completion::default(),
+            ending: own::Ending::Open,
+            said: 0,
+            held: BTreeSet::new(),
+            addresses: Vec::new(),
+            reached_at: None,
+            next_second_at: now.mono,
+            next_news_at: now.mono,
+            next_minute_at: now.mono + 60_000,
+            ticked_at: now.mono,
+            config,
+        };
+        if let Some(addr) = room.config.listening {
+            let (id, name) = (me.author, room.config.room.clone());
+            room.local.notice(Event::Listening { addr, id, room: name });
+        }
+        room.addresses = room.own_addresses();
+        room.post_join(out);
+        room
+    }
+
+    /// Takes one input and does all that follows from it.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
+        self.now = now;
+        match input {
+            Input::Connected { link, dial, remote, local } => self.connected(link, dial, remote, local, out),
+            Input::DialFailed { dial, error } => self.dial_failed(dial, &error),
+            Input::Arrived { link, run } => self.arrived(link, run, out),
+            Input::Broken { link, end } => {
+                self.close(link, end, out);
+            }
+            Input::Drained { link, bytes } => self.drained(link, bytes, out),
+            Input::Command(command) => self.command(command, out),
+            Input::Say(said) => self.say(&said, out),
+            Input::Tick => self.tick(out),
+        }
+        self.settle(out);
+    }
+
+    /// Whether piped text may be taken now.
+    pub fn may_say(&mut self) -> bool {
+        matches!(self.ending, own::Ending::Open) && self.pace.may_say(self.flood.sharers(), &self.domain, self.now.mono)
+    }
+
+    /// The next thing to show to the user.
+    pub fn next_event(&mut self) -> Option<Event> {
+        let roster = &self.roster;
+        self.local.next(&self.log, self.me.author, |feed| roster.person(feed))
+    }
+
+    /// Whether `next_event` would give something.
+    pub fn has_events(&self) -> bool {
+        !self.local.is_empty()
+    }
+
+    /// When the room wants to hear of the time again, on the monotonic clock.
+    pub fn wakes_at(&self) -> u64 {
+        self.now.mono + TICK_MS
+    }
+
+    fn arrived(&mut self, link: LinkId, run: Vec<Arrival>, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        for arrival in run {
+            // A record may have ended the link; the rest of the run is void.
+            let Some(state) = self.links.get_mut(&link) else { return };
+            state.heard_at = now;
+            let greeting = matches!(arrival, Arrival::Control(Control::Hello(_) | Control::Exit { .. }));
+            if !greeting && !state.is_up() {
+                return self.close(link, End::OutOfTurn, out);
+            }
+            match arrival {
+                Arrival::Post(post) => self.post_arrived(link, post, out),
+                Arrival::Copy { feed, number, bytes } => self.copy_arrived(link, feed, number, bytes, out),
+                Arrival::Ack(ack) => self.ack_arrived(ack, out),
+                Arrival::Control(control) => self.control_arrived(link, control, out),
+            }
+        }
+        if let Some(state) = self.links.get_mut(&link) {
+            state.heard_at = now;
+        }
+    }
+
+    fn control_arrived(&mut self, link: LinkId, control: Control, out: &mut Vec<Output>) {
+        match control {
+            Control::Hello(hello) => self.hello_arrived(link, hello, out),
+            Control::Have { feeds } => self.have_arrived(link, &feeds, out),
+            Control::Done {} => self.done_arrived(link, out),
+            Control::Want { author, session, from, answer } => {
+                self.want_arrived(link, FeedId { author, session }, from, answer, out);
+            }
+            Control::Quiet { author, session } => self.quiet_arrived(link, FeedId { author, session }, out),
+            Control::News { feeds } => {
+                for entry in feeds {
+                    self.told(link, entry.feed(), entry.2, out);
+                }
+            }
+            Control::Gap { author, session, from, to } => {
+                self.gap_arrived(link, FeedId { author, session }, from, to, out);
+            }
+            Control::Ping { token } => self.send(link, &Control::Pong { token }, out),
+            Control::Exit { reason, .. } => self.exit_arrived(link, End::from_word(&reason), out),
+            Control::Pong { .. } | Control::Unknown => {}
+        }
+    }
+
+    /// Queues a record for one link; a peer that asks and does not read is let go.
+    fn send(&mut self, link: LinkId, control: &Control, out: &mut Vec<Output>) {
+        self.send_frame(link, control.encode(), out);
+    }
+
+    fn send_frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Output>) {
+        use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX};
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.queued_bytes += frame.len();
+        let too_slow = state.queued_bytes > OUTBOX_BYTES_MAX + OUTBOX_CONTROL_BYTES_MAX;
+        out.push(Output::Send { links: vec![link], frame });
+        if too_slow {
+            self.close(link, End::SlowReader, out);
+        }
+    }
+
+    fn tick(&mut self, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        self.forgive_own_delay(now);
+        self.pull_stale_feeds(out);
+        self.settle_holes(out);
+        if now >= self.next_news_at {
+            self.next_news_at = now + NEWS_MS;
+            self.tell_news(out);
+            self.answer_asked(out);
+        }
+        self.post_due(out);
+        self.watch_vanished(out);
+        self.start_dials(out);
+        if now >= self.next_second_at {
+            self.next_second_at = now + 500;
+            self.check_links(out);
+            if self.roster.pass_time(now) {
+                self.roster_changed();
+            }
+            self.check_completion();
+            self.shed_surplus(out);
+        }
+        if now >= self.next_minute_at {
+            self.next_minute_at = now + 60_000;
+            self.clean_up();
+        }
+        self.ticked_at = now;
+    }
+
+    /// A node whose own timers ran late (it was stopped, or starved) accuses nobody of silence.
+    fn forgive_own_delay(&mut self, now: u64) {
+        let late = now.saturating_sub(self.ticked_at + 2 * TICK_MS);
+        if late > 500 {
+            for link in self.links.values_mut() {
+                link.heard_at += late;
+                link.pinged_at += late;
+            }
+        }
+    }
+
+    /// Pings what is silent, closes what stays so.
+    fn check_links(&mut self, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        let mut pings = Vec::new();
+        let mut ends = Vec::new();
+        for (id, link) in &mut self.links {
+            if !link.is_up() {
+                if now >= link.opened_at + crate::limits::HANDSHAKE_MS_MAX {
+                    ends.push((*id, End::HandshakeTimeout));
+                }
+            } else if now >= link.heard_at + LINK_SILENT_MS_MAX {
+                ends.push((*id, End::Silent));
+            } else if now >= link.heard_at.max(link.pinged_at) + LINK_PING_AFTER_MS {
+                link.pinged_at = now;
+                pings.push(*id);
+            }
+        }
+        for link in pings {
+            self.send(link, &Control::Ping { token: now }, out);
+        }
+        for (link, end) in ends {
+            self.close(link, end, out);
+        }
+    }
+
+    /// What follows from every input: the roster as shown, the members that count, the end.
+    fn settle(&mut self, out: &mut Vec<Output>) {
+        if self.roster_changed_at.is_some() {
+            self.show_roster();
+        }
+        self.end_step(out);
+        self.local.compact(&self.log);
+    }
+
+    /// While feeds are being caught up the roster is in motion; who came and went in the past is not
+    /// told.
+    fn show_roster(&mut self) {
+        let due = self.roster_changed_at.is_some_and(|since| self.now.mono >= since + 2_000);
+        if !self.completion.is_complete() && self.reached_at.is_some() || (self.flood.is_pulling() && !due) {
+            return;
+        }
+        self.roster_changed_at = None;
+        for event in self.roster.changes(self.me.author) {
+            self.local.notice(event);
+        }
+    }
+
+    fn roster_changed(&mut self) {
+        self.roster_changed_at.get_or_insert(self.now.mono);
+        self.plan_due = true;
+        let me = self.me;
+        let present = self.roster.present().map(|(feed, _)| *feed).filter(|feed| *feed != me);
+        self.pace.set_members(present, self.now.mono);
+        self.watch_former_sessions();
+    }
+
+    /// Once a minute: what is too old goes, and feeds of which nothing is left are forgotten when
+    /// nothing of them could be accepted any more.
+    fn clean_up(&mut self) {
+        let oldest = self.now.wall.saturating_sub(crate::limits::POST_AGE_MS_MAX);
+        let (log, worth) = self.log_and_worth();
+        log.evict_older(oldest, worth);
+        let now = self.now.mono;
+        let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + 2 * crate::limits::POST_AGE_MS_MAX;
+        let forgotten: Vec<FeedId> = self.log.feeds().filter(|(_, feed)| dead(feed)).map(|(id, _)| *id).collect();
+        for feed in forgotten {
+            self.log.forget(&feed);
+            self.roster.forget(&feed);
+            self.overlay.forget(&feed);
+        }
+    }
+}

@@ -722,6 +722,9 @@ pub enum Control {
         session: u64,
         /// from which number.
         from: u64,
+        /// Say so (`news`) if there is nothing from there on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        answer: bool,
     },
     /// Send no more of this feed; tell its newest number.
     Quiet {

@@ -1,0 +1,160 @@
+//! A link as the room sees it: who is at its other end, and per feed what flows which way.
+//!
+//! The usual state of a feed on a link is open both ways and level, and takes no memory; only what
+//! differs is stored. So a thousand links in a room of a thousand cost next to nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::limits::OUTBOX_BYTES_MAX;
+use crate::wire::record::{FeedId, Hello};
+
+use super::event::{Peer, Person};
+
+/// A connection's number, given by the daemon, never used twice in a run.
+pub type LinkId = u64;
+
+/// A feed on its way to the peer, where it is not open and level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// Sent in order; this number is next. At one past our newest it is level.
+    Open { cursor: u64 },
+    /// Only told of; the peer knows of this number.
+    Quiet { told: u64 },
+}
+
+/// A feed on its way from the peer, where it is not simply open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming {
+    /// Whether the peer sends it, as far as we know.
+    pub(super) open: bool,
+    /// We said `quiet`.
+    pub(super) hushed: bool,
+    /// The highest number that the peer is known to have.
+    pub(super) known: u64,
+    /// Bytes of second copies, less those of first ones.
+    pub(super) surplus: u64,
+    /// A gap notice that no post has followed yet.
+    pub(super) gap: Option<(u64, u64)>,
+    /// The next number of a stream behind a gap.
+    pub(super) stream: Option<u64>,
+    /// Posts that came too early were dropped; the rest of them is too, until the feed is asked for
+    /// again and answered.
+    pub(super) ignored: bool,
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self { open: true, hushed: false, known: 0, surplus: 0, gap: None, stream: None, ignored: false }
+    }
+}
+
+/// How far the greeting and the paging have come.
+#[derive(Debug, Default)]
+pub(super) struct Paging {
+    /// What we had when the link came up, the part that is not sent yet.
+    pub(super) unsent: BTreeMap<FeedId, u64>,
+    /// What we had when the link came up.
+    pub(super) mine: BTreeMap<FeedId, u64>,
+    /// What the peer's pages say.
+    pub(super) theirs: BTreeMap<FeedId, u64>,
+    pub(super) sent_done: bool,
+    pub(super) got_done: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) remote: SocketAddr,
+    pub(super) local: IpAddr,
+    /// The dial that made it; `None` for an accepted one.
+    pub(super) dial: Option<super::overlay::DialId>,
+    pub(super) opened_at: u64,
+    pub(super) opened_wall: u64,
+    /// Who is there; `None` until the greeting is over.
+    pub(super) hello: Option<Hello>,
+    /// `None` once both sides have paged: then posts flow.
+    pub(super) paging: Option<Box<Paging>>,
+    pub(super) outgoing: BTreeMap<FeedId, Outgoing>,
+    pub(super) incoming: BTreeMap<FeedId, Incoming>,
+    /// Quiet feeds of which there may be something new to tell.
+    pub(super) untold: BTreeSet<FeedId>,
+    /// Feeds for which the peer wants to be told if there is nothing.
+    pub(super) asked: BTreeMap<FeedId, u64>,
+    /// Bytes handed to the writer and not written yet.
+    pub(super) queued_bytes: usize,
+    /// The outbox was full and is not half empty yet.
+    pub(super) lagging: bool,
+    /// The feed that was served last while lagging.
+    pub(super) served: Option<FeedId>,
+    pub(super) heard_at: u64,
+    pub(super) pinged_at: u64,
+}
+
+impl Link {
+    pub(super) fn new(
+        remote: SocketAddr,
+        local: IpAddr,
+        dial: Option<super::overlay::DialId>,
+        now: u64,
+        wall: u64,
+    ) -> Self {
+        Self {
+            remote,
+            local,
+            dial,
+            opened_at: now,
+            opened_wall: wall,
+            hello: None,
+            paging: Some(Box::default()),
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            untold: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            queued_bytes: 0,
+            lagging: false,
+            served: None,
+            heard_at: now,
+            pinged_at: now,
+        }
+    }
+
+    /// Whether posts flow.
+    pub(super) fn is_ready(&self) -> bool {
+        self.hello.is_some() && self.paging.is_none()
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.hello.is_some()
+    }
+
+    pub(super) fn session(&self) -> Option<FeedId> {
+        self.hello.as_ref().map(Hello::feed)
+    }
+
+    pub(super) fn peer(&self) -> Option<Peer> {
+        let hello = self.hello.as_ref()?;
+        Some(Peer { person: Person { id: hello.id, nick: hello.nick.clone() }, addr: self.remote })
+    }
+
+    /// Whether both ends can be dialled, so that the link counts among those that are shared out.
+    pub(super) fn is_shared_out(&self, we_listen: bool) -> bool {
+        we_listen && self.hello.as_ref().is_some_and(|hello| hello.listens)
+    }
+
+    pub(super) fn is_open_in(&self, feed: &FeedId) -> bool {
+        self.incoming.get(feed).is_none_or(|incoming| incoming.open)
+    }
+
+    pub(super) fn known(&self, feed: &FeedId) -> u64 {
+        self.incoming.get(feed).map_or(0, |incoming| incoming.known)
+    }
+
+    pub(super) fn note_known(&mut self, feed: FeedId, number: u64) {
+        let incoming = self.incoming.entry(feed).or_default();
+        incoming.known = incoming.known.max(number);
+    }
+
+    pub(super) fn outbox_is_full(&self) -> bool {
+        self.queued_bytes >= OUTBOX_BYTES_MAX
+    }
+}

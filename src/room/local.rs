@@ -1,0 +1,165 @@
+//! What goes to this node's own user: posts and notices, in order, as fast as they are taken.
+//!
+//! Posts are not copied into this queue, only their places in the log; so a stalled terminal costs
+//! the log's bound and no more. A post that is evicted before it was taken is told as a gap. Before
+//! the first catch-up is over, what was said earlier is held back, and only its end is shown.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::identity::Id;
+use crate::limits::NOTICES_MAX;
+use crate::wire::record::{Body, FeedId, Post};
+
+use super::event::{Event, Person};
+use super::log::Log;
+
+#[derive(Debug)]
+enum Item {
+    Post { feed: FeedId, number: u64, backlog: bool },
+    Notice(Box<Event>),
+}
+
+/// The queue.
+#[derive(Debug)]
+pub(super) struct Local {
+    items: VecDeque<Item>,
+    notices: usize,
+    skipped: u64,
+    /// Posts that were evicted before they were taken.
+    missed: BTreeMap<FeedId, u64>,
+    /// Says from before this node came, oldest first by `at`.
+    backlog: VecDeque<(u64, FeedId, u64)>,
+    /// What was said since, until the backlog is shown.
+    held_back: VecDeque<Item>,
+    backlog_lines_max: usize,
+}
+
+impl Local {
+    pub(super) fn new(backlog_lines_max: usize) -> Self {
+        Self {
+            items: VecDeque::new(),
+            notices: 0,
+            skipped: 0,
+            missed: BTreeMap::new(),
+            backlog: VecDeque::new(),
+            held_back: VecDeque::new(),
+            backlog_lines_max,
+        }
+    }
+
+    /// Shows a say; `later` is after the backlog.
+    pub(super) fn show(&mut self, post: &Post, later: bool) {
+        if matches!(post.body, Body::Say { .. }) {
+            let queue = if later { &mut self.held_back } else { &mut self.items };
+            queue.push_back(Item::Post { feed: post.feed, number: post.number, backlog: false });
+        }
+    }
+
+    /// Keeps a say from before this node came, for `show_backlog`.
+    pub(super) fn hold_back(&mut self, post: &Post) {
+        if !matches!(post.body, Body::Say { .. }) || self.backlog_lines_max == 0 {
+            return;
+        }
+        let place = (post.at, post.feed, post.number);
+        let index = self.backlog.partition_point(|held| *held <= place);
+        self.backlog.insert(index, place);
+        if self.backlog.len() > self.backlog_lines_max {
+            self.backlog.pop_front();
+        }
+    }
+
+    /// Shows the last lines of what was held back, whole says.
+    pub(super) fn show_backlog(&mut self, log: &Log) {
+        let mut lines = 0;
+        let mut first = self.backlog.len();
+        for (index, (_, feed, number)) in self.backlog.iter().enumerate().rev() {
+            let post = log.feed(feed).and_then(|feed| feed.post(*number));
+            lines += post.map_or(0, |post| post.text().lines().count().max(1));
+            if lines > self.backlog_lines_max && first < self.backlog.len() {
+                break;
+            }
+            first = index;
+        }
+        for (_, feed, number) in self.backlog.drain(..).skip(first) {
+            self.items.push_back(Item::Post { feed, number, backlog: true });
+        }
+        self.items.append(&mut self.held_back);
+    }
+
+    pub(super) fn notice(&mut self, event: Event) {
+        self.items.push_back(Item::Notice(Box::new(event)));
+        self.notices += 1;
+        if self.notices > NOTICES_MAX {
+            self.drop_notice();
+        }
+    }
+
+    fn drop_notice(&mut self) {
+        if let Some(index) = self.items.iter().position(|item| matches!(item, Item::Notice(_))) {
+            self.items.remove(index);
+            self.notices -= 1;
+            self.skipped += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.skipped == 0 && self.missed.is_empty()
+    }
+
+    /// The next thing to show. `me` is this identity; `name` finds an author's name.
+    pub(super) fn next(&mut self, log: &Log, me: Id, name: impl Fn(&FeedId) -> Option<Person>) -> Option<Event> {
+        self.tell_missed(log, name);
+        if self.skipped > 0 {
+            return Some(Event::Skipped { notices: std::mem::take(&mut self.skipped) });
+        }
+        match self.items.pop_front()? {
+            Item::Post { feed, number, backlog } => {
+                let post = log.feed(&feed)?.post(number)?;
+                Some(Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog })
+            }
+            Item::Notice(event) => {
+                self.notices -= 1;
+                Some(*event)
+            }
+        }
+    }
+
+    /// Puts a notice in the place of posts at the front that were evicted.
+    fn tell_missed(&mut self, log: &Log, name: impl Fn(&FeedId) -> Option<Person>) {
+        while let Some(item @ Item::Post { .. }) = self.items.front() {
+            if !note_missed(&mut self.missed, item, log) {
+                break;
+            }
+            self.items.pop_front();
+        }
+        for (feed, missed) in std::mem::take(&mut self.missed) {
+            if let Some(from) = name(&feed) {
+                self.items.push_front(Item::Notice(Box::new(Event::Gap { from, missed })));
+                self.notices += 1;
+            }
+        }
+    }
+
+    /// Keeps the queue as short as the log, when nobody takes from it for long.
+    pub(super) fn compact(&mut self, log: &Log) {
+        if self.items.len() + self.held_back.len() > 2 * log.post_count() + 2 * NOTICES_MAX {
+            let missed = &mut self.missed;
+            self.items.retain(|item| !note_missed(missed, item, log));
+            self.held_back.retain(|item| !note_missed(missed, item, log));
+        }
+    }
+}
+
+/// Whether a post in the queue was evicted; then it is counted, unless it is backlog, which was
+/// never owed.
+fn note_missed(missed: &mut BTreeMap<FeedId, u64>, item: &Item, log: &Log) -> bool {
+    let Item::Post { feed, number, backlog } = item else { return false };
+    if log.feed(feed).is_some_and(|kept| kept.post(*number).is_some()) {
+        return false;
+    }
+    if !*backlog {
+        *missed.entry(*feed).or_default() += 1;
+    }
+    true
+}

@@ -1,0 +1,213 @@
+//! The log: the posts that this node keeps, by feed and in the order in which they were appended.
+//!
+//! It is bounded in bytes and in age. What goes first is the oldest post of the author who holds
+//! most; a feed's newest post goes last and only with the whole feed, because without it nobody
+//! could be told of the hole before it. Numbers never go: `have` stays when posts are evicted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::identity::Id;
+use crate::wire::record::{FeedId, Post};
+
+/// Where a post stands in the order in which this node appended.
+pub(super) type Position = u64;
+
+/// One author's posts of one session, as far as they are kept.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// The last number seen; evicted posts and final holes count.
+    pub(super) have: u64,
+    /// The first number from which nothing was missing when it was due.
+    pub(super) whole_from: u64,
+    /// When the feed last advanced, by the monotonic clock.
+    pub(super) progress_at: u64,
+    posts: BTreeMap<u64, (Position, Arc<Post>)>,
+}
+
+impl Feed {
+    /// The first kept post at or after a number.
+    pub(super) fn next_post(&self, from: u64) -> Option<&Arc<Post>> {
+        self.posts.range(from..).next().map(|(_, (_, post))| post)
+    }
+
+    /// The post of a number, if kept.
+    pub(super) fn post(&self, number: u64) -> Option<&Arc<Post>> {
+        self.posts.get(&number).map(|(_, post)| post)
+    }
+
+    /// Whether nothing of it is kept: such a feed is neither paged nor told.
+    pub(super) fn is_bare(&self) -> bool {
+        self.posts.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    bytes: usize,
+    positions: BTreeSet<Position>,
+}
+
+/// All feeds.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    feeds: BTreeMap<FeedId, Feed>,
+    order: BTreeMap<Position, (FeedId, u64)>,
+    shares: BTreeMap<Id, Share>,
+    by_size: BTreeSet<(usize, Id)>,
+    bytes: usize,
+    next_position: Position,
+}
+
+/// What stands in the way of evicting a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// Nothing.
+    Ordinary,
+    /// Goes when nothing ordinary is left.
+    Precious,
+    /// Never goes.
+    Needed,
+}
+
+impl Log {
+    pub(super) fn feed(&self, id: &FeedId) -> Option<&Feed> {
+        self.feeds.get(id)
+    }
+
+    pub(super) fn feeds(&self) -> impl Iterator<Item = (&FeedId, &Feed)> {
+        self.feeds.iter()
+    }
+
+    pub(super) fn feed_count(&self) -> usize {
+        self.feeds.len()
+    }
+
+    /// The last number seen of a feed; 0 for an unknown one.
+    pub(super) fn have(&self, id: &FeedId) -> u64 {
+        self.feeds.get(id).map_or(0, |feed| feed.have)
+    }
+
+    pub(super) fn post_count(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn feed_mut(&mut self, id: FeedId, now: u64) -> &mut Feed {
+        self.feeds.entry(id).or_insert_with(|| Feed {
+            have: 0,
+            whole_from: 1,
+            progress_at: now,
+            posts: BTreeMap::new(),
+        })
+    }
+
+    /// Appends the next post of its feed.
+    pub(super) fn append(&mut self, post: Arc<Post>, now: u64) {
+        let position = self.next_position;
+        self.next_position += 1;
+        let (id, number, cost) = (post.feed, post.number, post.kept_bytes());
+        let feed = self.feed_mut(id, now);
+        assert_eq!(number, feed.have + 1, "a feed is appended to in order");
+        feed.have = number;
+        feed.progress_at = now;
+        feed.posts.insert(number, (position, post));
+        self.order.insert(position, (id, number));
+        self.resize_share(id.author, |share| {
+            share.bytes += cost;
+            share.positions.insert(position);
+        });
+        self.bytes += cost;
+    }
+
+    /// Counts numbers as seen that will never be kept: a final hole, or a post that was refused.
+    pub(super) fn skip_to(&mut self, id: FeedId, number: u64, now: u64) {
+        let feed = self.feed_mut(id, now);
+        assert!(number > feed.have, "have never falls");
+        feed.have = number;
+        feed.whole_from = number + 1;
+        feed.progress_at = now;
+    }
+
+    fn resize_share(&mut self, author: Id, change: impl FnOnce(&mut Share)) {
+        let share = self.shares.entry(author).or_default();
+        self.by_size.remove(&(share.bytes, author));
+        change(share);
+        if share.positions.is_empty() {
+            self.shares.remove(&author);
+        } else {
+            self.by_size.insert((share.bytes, author));
+        }
+    }
+
+    fn remove(&mut self, position: Position) {
+        let Some((id, number)) = self.order.remove(&position) else { return };
+        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        let Some((_, post)) = feed.posts.remove(&number) else { return };
+        let cost = post.kept_bytes();
+        self.bytes -= cost;
+        self.resize_share(id.author, |share| {
+            share.bytes -= cost;
+            share.positions.remove(&position);
+        });
+    }
+
+    /// Evicts until the log fits. `worth` says what else stands in a post's way.
+    pub(super) fn evict_to(&mut self, bytes_max: usize, worth: impl Fn(&Post) -> Worth) {
+        for limit in [Worth::Ordinary, Worth::Precious] {
+            while self.bytes > bytes_max {
+                let Some(position) = self.first_to_go(limit, &worth) else { break };
+                self.remove(position);
+            }
+        }
+    }
+
+    /// The oldest evictable post of the author who holds most and has one.
+    fn first_to_go(&self, limit: Worth, worth: &impl Fn(&Post) -> Worth) -> Option<Position> {
+        self.by_size.iter().rev().find_map(|(_, author)| {
+            let share = self.shares.get(author)?;
+            share.positions.iter().copied().find(|position| self.may_go(*position, limit, worth))
+        })
+    }
+
+    fn may_go(&self, position: Position, limit: Worth, worth: &impl Fn(&Post) -> Worth) -> bool {
+        let Some((id, number)) = self.order.get(&position) else { return false };
+        let Some(feed) = self.feeds.get(id) else { return false };
+        let Some(post) = feed.post(*number) else { return false };
+        let newest = *number == feed.have;
+        let worth = worth(post);
+        // A newest post is the last of its feed to go, and then it goes as precious.
+        if newest && (feed.posts.len() > 1 || limit < Worth::Precious) {
+            return false;
+        }
+        worth <= limit
+    }
+
+    /// Evicts the posts that were appended or written before a time, newest ones with their feeds.
+    pub(super) fn evict_older(&mut self, at: u64, worth: impl Fn(&Post) -> Worth) {
+        let old = |log: &Self, position: &Position| {
+            let (id, number) = log.order.get(position)?;
+            let post = log.feeds.get(id)?.post(*number)?;
+            (post.at < at && worth(post) < Worth::Needed).then_some(())
+        };
+        let positions: Vec<Position> = self.order.keys().copied().filter(|key| old(self, key).is_some()).collect();
+        for position in positions {
+            let is_last = self.order.get(&position).is_some_and(|(id, number)| {
+                self.feeds.get(id).is_some_and(|feed| feed.have == *number && feed.posts.len() > 1)
+            });
+            if !is_last {
+                self.remove(position);
+            }
+        }
+    }
+
+    /// Forgets a feed of which nothing is kept.
+    pub(super) fn forget(&mut self, id: &FeedId) {
+        if self.feeds.get(id).is_some_and(Feed::is_bare) {
+            self.feeds.remove(id);
+        }
+    }
+}

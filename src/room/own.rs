@@ -1,0 +1,246 @@
+//! What this node posts itself, and how its run ends.
+//!
+//! An author numbers, signs and appends its post; from there it travels like any other. At the end of
+//! a pipe the run confirms that every member holds what was said, then says goodbye; at the
+//! end of everything each link gets its exit record once its outbox is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, WHY_BYTES_MAX};
+use crate::wire::end::End;
+use crate::wire::record::{Draft, FeedId, Header, Post};
+
+use super::event::{Command, Event, Outcome, Person, Said};
+use super::links::{Link, Outgoing};
+use super::pace::Due;
+use super::{LinkId, Output, Room};
+
+/// How far the end of the run has come.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It has not begun.
+    Open,
+    /// The input is over, and the members confirm.
+    Confirming(Confirmation),
+    /// Goodbye is said; the links are being emptied.
+    Leaving { deadline: u64, outcome: Outcome },
+    /// All is done.
+    Over,
+}
+
+/// Who has to confirm what.
+#[derive(Debug)]
+pub(super) struct Confirmation {
+    /// The number of our last post.
+    last: u64,
+    /// The sessions that were present when the input ended; `None` until the roster is complete.
+    required: Option<BTreeSet<FeedId>>,
+    /// The sum of what they hold, and when it last grew.
+    progress: u64,
+    progress_at: u64,
+}
+
+impl Room {
+    /// Posts a draft of ours.
+    pub(super) fn post(&mut self, draft: &Draft<'_>, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        let about_bytes = if let Draft::Say { text, .. } = draft { text.len() } else { 0 };
+        let repeated = matches!(draft, Draft::Mark);
+        let ack = repeated || self.pace.should_mark(about_bytes, self.flood.sharers(), now);
+        self.clock = self.now.wall.max(self.clock + 1);
+        let nick = self.config.nick.clone();
+        let header = Header { feed: self.me, number: self.log.have(&self.me) + 1, at: self.clock, nick: &nick, ack };
+        let post = Post::encode(&header, draft, &self.domain, &self.config.identity);
+        self.pace.posted(post.number, post.frame.len(), ack, !repeated, now);
+        self.append(Arc::new(post), None, out);
+    }
+
+    /// Joins, or joins anew.
+    pub(super) fn post_join(&mut self, out: &mut Vec<Output>) {
+        let addresses = self.addresses.clone();
+        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing }, out);
+    }
+
+    pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
+        if matches!(self.ending, Ending::Open) {
+            self.said += 1;
+            self.post(&Draft::Say { text: &said.text, action: said.action, part: said.part }, out);
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command, out: &mut Vec<Output>) {
+        match command {
+            Command::Say(said) => self.say(&said, out),
+            Command::Nick(nick) => {
+                if nick != self.config.nick && matches!(self.ending, Ending::Open) {
+                    let old = std::mem::replace(&mut self.config.nick, nick.clone());
+                    self.post(&Draft::Nick, out);
+                    let member = Person { id: self.me.author, nick };
+                    self.local.notice(Event::Renamed { member, old });
+                }
+            }
+            Command::Names => self.report_names(),
+            Command::Status => self.report_status(),
+            Command::EndOfInput => self.end_of_input(),
+            Command::Leave { why } => self.leave(&why, Outcome::Done, out),
+        }
+    }
+
+    /// What is due by the clock: a mark, a renewed join.
+    pub(super) fn post_due(&mut self, out: &mut Vec<Output>) {
+        if matches!(self.ending, Ending::Leaving { .. } | Ending::Over) {
+            return;
+        }
+        let insist = self.config.passing;
+        if self.pace.pass_time(insist, &self.domain, self.now.mono) == Due::Mark {
+            self.post(&Draft::Mark, out);
+        }
+        let silent_since = self.log.feed(&self.me).map_or(0, |feed| feed.progress_at);
+        if self.now.mono >= silent_since + JOIN_RENEW_MS {
+            self.post_join(out);
+        }
+    }
+
+    // ---- the end of the input -----------------------------------------------------------------------
+
+    fn end_of_input(&mut self) {
+        if matches!(self.ending, Ending::Open) {
+            let (last, progress_at) = (self.log.have(&self.me), self.now.mono);
+            self.ending = Ending::Confirming(Confirmation { last, required: None, progress: 0, progress_at });
+        }
+    }
+
+    /// Takes the end of the run one step further, where it is due.
+    pub(super) fn end_step(&mut self, out: &mut Vec<Output>) {
+        match &self.ending {
+            Ending::Open => {
+                self.give_up_waiting(out);
+            }
+            Ending::Confirming(_) => {
+                if !self.give_up_waiting(out) {
+                    self.confirm_step(out);
+                }
+            }
+            Ending::Leaving { deadline, outcome } => {
+                let (late, outcome) = (self.now.mono >= *deadline, *outcome);
+                if late || self.links.values().all(|link| self.is_emptied(link)) {
+                    self.finish(outcome, out);
+                }
+            }
+            Ending::Over => {}
+        }
+    }
+
+    /// A passing run does not look for a peer for ever.
+    fn give_up_waiting(&mut self, out: &mut Vec<Output>) -> bool {
+        if !self.config.passing || self.links.values().any(Link::is_up) {
+            return false;
+        }
+        let since = self.reached_at.unwrap_or(self.started.mono);
+        let refused = self.reached_at.is_none() && self.overlay.all_refused();
+        if self.now.mono < since + self.config.wait_ms && !refused {
+            return false;
+        }
+        let outcome = match self.reached_at {
+            None if refused => Outcome::Refused,
+            None => Outcome::NoPeer,
+            Some(_) if self.said == 0 => Outcome::Done,
+            Some(_) => {
+                self.local.notice(Event::Undelivered { missing: Vec::new() });
+                Outcome::Unconfirmed
+            }
+        };
+        self.leave("", outcome, out);
+        true
+    }
+
+    fn confirm_step(&mut self, out: &mut Vec<Output>) {
+        self.pace.check(&self.domain, self.now.mono);
+        let (me, now) = (self.me, self.now.mono);
+        let Ending::Confirming(confirmation) = &mut self.ending else { return };
+        let expired = now >= confirmation.progress_at + self.config.linger_ms;
+        if confirmation.required.is_none() && self.completion.is_complete() {
+            let present = self.roster.present().map(|(session, _)| *session).filter(|session| *session != me);
+            confirmation.required = Some(present.collect());
+            confirmation.progress_at = now;
+        }
+        let Some(required) = &mut confirmation.required else {
+            if expired {
+                self.undelivered(BTreeMap::new(), out);
+            }
+            return;
+        };
+        // Nobody was there at the end of the input: whoever comes in time may confirm.
+        if required.is_empty() {
+            required.extend(self.roster.present().map(|(session, _)| *session).filter(|session| *session != me));
+        }
+        let last = confirmation.last;
+        let progress = required.iter().map(|member| self.pace.progress(member).min(last)).sum();
+        if progress > confirmation.progress {
+            confirmation.progress = progress;
+            confirmation.progress_at = now;
+        }
+        // Who passes by and says goodbye was no reader.
+        let passed = |member: &FeedId| self.roster.session(member).is_some_and(|s| s.passing && s.has_left());
+        self.held.extend(required.iter().filter(|member| self.pace.holds(member, last)));
+        let held = |member: &FeedId| self.held.contains(member);
+        let missing: Vec<FeedId> = required.iter().filter(|member| !held(member) && !passed(member)).copied().collect();
+        let confirmed: BTreeSet<_> =
+            required.iter().filter(|member| held(member)).map(|member| member.author).collect();
+        if (missing.is_empty() && !confirmed.is_empty()) || (self.said == 0 && !required.is_empty()) {
+            self.local.notice(Event::Delivered { posts: self.said, members: confirmed.len() });
+            return self.leave("", Outcome::Done, out);
+        }
+        let hopeless = !missing.is_empty() && missing.iter().all(|member| !self.roster.is_present(member));
+        if hopeless || expired {
+            let missing = missing.iter().filter_map(|member| Some((*member, self.roster.person(member)?)));
+            let missing = missing.collect();
+            self.undelivered(missing, out);
+        }
+    }
+
+    fn undelivered(&mut self, missing: BTreeMap<FeedId, Person>, out: &mut Vec<Output>) {
+        let mut people: Vec<Person> = missing.into_values().collect();
+        people.dedup();
+        self.local.notice(Event::Undelivered { missing: people });
+        self.leave("", Outcome::Unconfirmed, out);
+    }
+
+    // ---- goodbye --------------------------------------------------------------------------------------
+
+    fn leave(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
+        if matches!(self.ending, Ending::Leaving { .. } | Ending::Over) {
+            return;
+        }
+        self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
+        let mut end = why.len().min(WHY_BYTES_MAX);
+        while !why.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.post(&Draft::Leave { why: why.get(..end).unwrap_or_default() }, out);
+    }
+
+    /// Whether a link has got all it is owed and its socket has taken it.
+    fn is_emptied(&self, link: &Link) -> bool {
+        if !link.is_ready() {
+            return !link.is_up();
+        }
+        let open = |outgoing: &Outgoing| matches!(outgoing, Outgoing::Open { .. });
+        let owed = link.outgoing.iter().filter(|(_, outgoing)| open(outgoing));
+        let behind = owed
+            .filter(|(feed, outgoing)| matches!(outgoing, Outgoing::Open { cursor } if *cursor <= self.log.have(feed)));
+        link.queued_bytes == 0 && behind.count() == 0
+    }
+
+    fn finish(&mut self, outcome: Outcome, out: &mut Vec<Output>) {
+        self.ending = Ending::Over;
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.links.remove(&link);
+            out.push(Output::Close { link, end: End::Goodbye });
+        }
+        self.local.notice(Event::Ended(outcome));
+        out.push(Output::End(outcome));
+    }
+}

@@ -1,0 +1,273 @@
+//! Confirmation and pacing: what of this node's own feed the members hold, and how much more of a
+//! pipe is read.
+//!
+//! Some own posts are marked `ack`; every member answers with what it holds, and the answers steer
+//! the window of unacknowledged bytes. Only sources wait: nobody who passes posts on is ever slowed
+//! by this. An answer's signature is checked when it matters and not before, as the newest answer
+//! of a member makes all earlier ones useless.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::limits::{
+    LOG_BYTES_MAX, MARK_AFTER_MS, MARK_AGAIN_MS, MARK_BYTES, MARK_BYTES_PER_MEMBER, MARKS_PER_WINDOW,
+    MEMBER_STALLED_MS, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+};
+use crate::wire::record::{Ack, Domain, FeedId};
+
+/// What one member's node holds of our feed.
+#[derive(Debug)]
+struct Receipt {
+    first: u64,
+    last: u64,
+    /// The newest answer whose signature is not checked yet.
+    candidate: Option<Ack>,
+    /// It counts from when it reaches this number.
+    target: u64,
+    counts: bool,
+    progress_at: u64,
+    /// Our first number after it came.
+    since: u64,
+}
+
+/// The state of our own feed.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// (number, bytes of the feed up to and with it), from the first that somebody may lack.
+    sizes: VecDeque<(u64, u64)>,
+    total_bytes: u64,
+    last: u64,
+    /// The newest marked number, when it was posted, and the bytes up to it.
+    marked: u64,
+    marked_at: u64,
+    marked_bytes: u64,
+    /// Marks, and when they were posted, from the first that a counting member owes an answer to.
+    marks: VecDeque<(u64, u64)>,
+    unmarked_since: Option<u64>,
+    asked_again: u32,
+    receipts: BTreeMap<FeedId, Receipt>,
+    /// What all counting members have acknowledged so far.
+    settled_bytes: u64,
+}
+
+/// What the room should post, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    Mark,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            sizes: VecDeque::new(),
+            total_bytes: 0,
+            last: 0,
+            marked: 0,
+            marked_at: 0,
+            marked_bytes: 0,
+            marks: VecDeque::new(),
+            unmarked_since: None,
+            asked_again: 0,
+            receipts: BTreeMap::new(),
+            settled_bytes: 0,
+        }
+    }
+
+    /// Whether the next own post, of about so many bytes, should carry a mark.
+    pub(super) fn should_mark(&self, bytes: usize, sharers: u64, now: u64) -> bool {
+        if self.receipts.is_empty() {
+            return false;
+        }
+        let unmarked = self.total_bytes - self.marked_bytes + bytes as u64;
+        let members = self.receipts.len() as u64;
+        let interval = MARK_BYTES.max(MARK_BYTES_PER_MEMBER * members).max(self.window(sharers) / MARKS_PER_WINDOW);
+        unmarked >= interval || now >= self.marked_at + MARK_AFTER_MS
+    }
+
+    /// Notes an own post; `content` is whether it is more than a repeated mark.
+    pub(super) fn posted(&mut self, number: u64, bytes: usize, marked: bool, content: bool, now: u64) {
+        self.total_bytes += bytes as u64;
+        self.last = number;
+        self.sizes.push_back((number, self.total_bytes));
+        if marked {
+            self.marked = number;
+            self.marked_at = now;
+            self.marked_bytes = self.total_bytes;
+            self.marks.push_back((number, now));
+            self.unmarked_since = None;
+        } else if self.unmarked_since.is_none() {
+            self.unmarked_since = Some(now);
+        }
+        if content {
+            self.asked_again = 0;
+        }
+        self.trim();
+    }
+
+    /// Members are those whose sessions are present; others no longer count.
+    pub(super) fn set_members(&mut self, present: impl Iterator<Item = FeedId>, now: u64) {
+        let mut gone = std::mem::take(&mut self.receipts);
+        for member in present {
+            let receipt = gone.remove(&member).unwrap_or(Receipt {
+                first: 0,
+                last: 0,
+                candidate: None,
+                target: self.marked,
+                counts: false,
+                progress_at: now,
+                since: self.last + 1,
+            });
+            self.receipts.insert(member, receipt);
+        }
+        self.settle();
+    }
+
+    /// Takes in an answer; its signature may be checked later.
+    pub(super) fn answered(&mut self, ack: Ack) {
+        let last = self.last;
+        let Some(receipt) = self.receipts.get_mut(&ack.member) else { return };
+        let newest = receipt.candidate.as_ref().map_or(receipt.last, |candidate| candidate.last);
+        // A promise for posts that do not exist yet would shadow every true answer.
+        if ack.last <= last && ack.last >= newest {
+            receipt.candidate = Some(ack);
+        }
+    }
+
+    /// Checks the newest answers.
+    pub(super) fn check(&mut self, domain: &Domain, now: u64) {
+        for receipt in self.receipts.values_mut() {
+            let Some(ack) = receipt.candidate.take() else { continue };
+            if ack.last < receipt.last || ack.verify(domain).is_err() {
+                continue;
+            }
+            if ack.last > receipt.last || ack.first > receipt.first {
+                receipt.progress_at = now;
+            }
+            receipt.first = receipt.first.max(ack.first);
+            receipt.last = receipt.last.max(ack.last);
+            receipt.counts |= receipt.last >= receipt.target;
+        }
+        self.settle();
+    }
+
+    fn unchecked(&self) -> bool {
+        self.receipts.values().any(|receipt| receipt.candidate.is_some())
+    }
+
+    /// The number up to which the counting members hold everything; without any, up to which the
+    /// farthest one does.
+    fn settled(&self) -> u64 {
+        let counting = self.receipts.values().filter(|receipt| receipt.counts).map(|receipt| receipt.last).min();
+        counting.or_else(|| self.receipts.values().map(|receipt| receipt.last).max()).unwrap_or(0)
+    }
+
+    fn settle(&mut self) {
+        let settled = self.settled();
+        let bytes = self.bytes_up_to(settled);
+        self.settled_bytes = self.settled_bytes.max(bytes);
+        self.trim();
+    }
+
+    /// The bytes of our feed up to a number; 0 for one long settled by all.
+    fn bytes_up_to(&self, number: u64) -> u64 {
+        let index = self.sizes.partition_point(|(last, _)| *last <= number);
+        index.checked_sub(1).and_then(|index| self.sizes.get(index)).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Drops the sizes below the slowest member that counts.
+    fn trim(&mut self) {
+        let needed = if self.receipts.is_empty() { self.last } else { self.settled() };
+        while self.sizes.len() > 1 && self.sizes.front().is_some_and(|(number, _)| *number < needed) {
+            self.sizes.pop_front();
+        }
+        while self.marks.len() > 1 && self.marks.front().is_some_and(|(number, _)| *number <= needed) {
+            self.marks.pop_front();
+        }
+    }
+
+    fn window(&self, sharers: u64) -> u64 {
+        let share = LOG_BYTES_MAX as u64 / (2 * (1 + sharers));
+        let most = WINDOW_BYTES_MAX.min(share);
+        (WINDOW_BYTES_MIN + self.settled_bytes).min(most)
+    }
+
+    /// Bytes that a counting member has not acknowledged.
+    pub(super) fn unsettled_bytes(&self) -> u64 {
+        if self.receipts.is_empty() {
+            return 0;
+        }
+        self.total_bytes - self.bytes_up_to(self.settled())
+    }
+
+    /// Whether more of a pipe may be read. `sharers` are the other feeds with a recent mark.
+    pub(super) fn may_say(&mut self, sharers: u64, domain: &Domain, now: u64) -> bool {
+        if self.receipts.is_empty() {
+            return false;
+        }
+        if self.unchecked() && self.unsettled_bytes() >= self.window(sharers) / 2 {
+            self.check(domain, now);
+        }
+        self.unsettled_bytes() < self.window(sharers)
+    }
+
+    /// Looks at the clock. `insist` while somebody waits for the answers.
+    pub(super) fn pass_time(&mut self, insist: bool, domain: &Domain, now: u64) -> Due {
+        if self.receipts.is_empty() {
+            return Due::Nothing;
+        }
+        self.drop_stalled(domain, now);
+        if self.unmarked_since.is_some_and(|since| now >= since + MARK_AFTER_MS) {
+            return Due::Mark;
+        }
+        let pause = if insist { MARK_AGAIN_MS } else { MARK_AGAIN_MS << self.asked_again.min(5) };
+        let unanswered = self.marked > 0 && self.receipts.values().any(|receipt| receipt.last < self.marked);
+        if unanswered && now >= self.marked_at + pause {
+            self.check(domain, now);
+            if self.receipts.values().any(|receipt| receipt.last < self.marked) {
+                self.asked_again += 1;
+                return Due::Mark;
+            }
+        }
+        Due::Nothing
+    }
+
+    /// A member without progress stops holding up the source.
+    fn drop_stalled(&mut self, domain: &Domain, now: u64) {
+        if self.stalled(now).is_empty() {
+            return;
+        }
+        self.check(domain, now);
+        let marked = self.marked;
+        for member in self.stalled(now) {
+            if let Some(receipt) = self.receipts.get_mut(&member) {
+                receipt.counts = false;
+                receipt.target = marked;
+            }
+        }
+        self.settle();
+    }
+
+    fn stalled(&self, now: u64) -> Vec<FeedId> {
+        let owed_since = |last: u64| self.marks.iter().find(|(number, _)| *number > last).map(|(_, at)| *at);
+        let stalled = |receipt: &Receipt| {
+            receipt.counts
+                && owed_since(receipt.last).is_some_and(|at| now > receipt.progress_at.max(at) + MEMBER_STALLED_MS)
+        };
+        self.receipts.iter().filter(|(_, receipt)| stalled(receipt)).map(|(member, _)| *member).collect()
+    }
+
+    /// The number up to which the members that count hold everything.
+    pub(super) fn settled_number(&self) -> u64 {
+        if self.receipts.is_empty() { 0 } else { self.settled() }
+    }
+
+    /// Whether a member holds everything up to a number from when it came.
+    pub(super) fn holds(&self, member: &FeedId, last: u64) -> bool {
+        self.receipts.get(member).is_some_and(|receipt| receipt.last >= last && receipt.first <= receipt.since.max(1))
+    }
+
+    /// How far a member has come, to tell progress from standstill.
+    pub(super) fn progress(&self, member: &FeedId) -> u64 {
+        self.receipts.get(member).map_or(0, |receipt| receipt.last)
+    }
+}

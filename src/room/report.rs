@@ -1,0 +1,88 @@
+//! Answers to the user's questions: who is here, and how are things.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::Id;
+use crate::wire::record::FeedId;
+
+use super::Room;
+use super::event::{Event, LinkStatus, Member, Person, Status};
+use super::links::Link;
+
+/// What a room holds, for tests and the simulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The sessions present.
+    pub present: BTreeSet<FeedId>,
+    /// Per feed of which something is kept, the last number seen.
+    pub have: BTreeMap<FeedId, u64>,
+    /// Per link that is up, the peer's session and the bytes that wait for its socket.
+    pub links: Vec<(FeedId, usize)>,
+    /// What the log takes.
+    pub log_bytes: usize,
+    /// What waits behind gaps.
+    pub waiting_bytes: usize,
+}
+
+impl Room {
+    /// What this room holds.
+    pub fn view(&self) -> View {
+        let kept = self.log.feeds().filter(|(_, feed)| !feed.is_bare());
+        View {
+            present: self.roster.present().map(|(feed, _)| *feed).collect(),
+            have: kept.map(|(id, feed)| (*id, feed.have)).collect(),
+            links: self.links.values().filter_map(|link| Some((link.session()?, link.queued_bytes))).collect(),
+            log_bytes: self.log.bytes(),
+            waiting_bytes: self.waiting_bytes(),
+        }
+    }
+
+    pub(super) fn report_names(&mut self) {
+        let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
+        let mut members: BTreeMap<Id, Member> = BTreeMap::new();
+        for (feed, session) in self.roster.present() {
+            let member = members.entry(feed.author).or_insert_with(|| Member {
+                person: Person { id: feed.author, nick: session.nick.clone() },
+                myself: feed.author == self.me.author,
+                sessions: 0,
+                passing: true,
+                addresses: Vec::new(),
+                linked: false,
+                since: session.since,
+            });
+            member.sessions += 1;
+            member.passing &= session.passing;
+            member.addresses.extend(&session.addresses);
+            member.linked |= linked.contains(feed);
+            member.since = member.since.min(session.since);
+        }
+        let mut members: Vec<Member> = members.into_values().collect();
+        members.sort_by(|one, other| (&one.person.nick, one.person.id).cmp(&(&other.person.nick, other.person.id)));
+        self.local.notice(Event::Names(members));
+    }
+
+    pub(super) fn report_status(&mut self) {
+        let links = self.links.values().filter_map(|link| {
+            Some(LinkStatus {
+                peer: link.peer()?,
+                dialled: link.dial.is_some(),
+                since: link.opened_wall,
+                queued_bytes: link.queued_bytes,
+            })
+        });
+        let members: BTreeSet<Id> = self.roster.present().map(|(feed, _)| feed.author).collect();
+        let status = Status {
+            room: self.config.room.clone(),
+            me: Person { id: self.me.author, nick: self.config.nick.clone() },
+            session: self.me.session,
+            listening: self.config.listening,
+            links: links.collect(),
+            dialling: self.overlay.troubles(),
+            members: members.len(),
+            posts: self.log.post_count(),
+            log_bytes: self.log.bytes(),
+            unconfirmed_bytes: self.pace.unsettled_bytes(),
+        };
+        self.local.notice(Event::Status(Box::new(status)));
+    }
+}

@@ -1,0 +1,95 @@
+//! Peers that vanished: looked for, and told of as lost when they stay away.
+//!
+//! Whoever had the link watches. After a moment, random so that one neighbour speaks for all, it posts
+//! `lost` with the last number that it knows, unless the session is linked again, goes on posting
+//! over other ways, or is no longer present anyway. A `lost` that named too low a number is repeated; a
+//! session that was judged wrongly joins anew, which ends the watch.
+
+use crate::limits::{LOST_AFTER_MS, LOST_AGAIN_MS, LOST_JITTER_MS};
+use crate::wire::record::{Draft, FeedId, Hello};
+
+use super::links::Link;
+use super::overlay::Target;
+use super::{Output, Room};
+
+/// A session that a link was lost to.
+#[derive(Debug)]
+pub(super) struct Watch {
+    check_at: u64,
+    ends_at: u64,
+    /// What we had of it at the last look; a feed that goes on is alive.
+    have: u64,
+    joined_at_number: u64,
+}
+
+/// How long a vanished session is watched: past the time at which everybody folds it as lost.
+const WATCH_MS: u64 = crate::limits::SESSION_SILENT_MS_MAX;
+
+impl Room {
+    /// Starts to watch a session that has vanished.
+    pub(super) fn watch(&mut self, session: FeedId) {
+        let Some(known) = self.roster.session(&session).filter(|known| !known.has_left()) else { return };
+        let joined_at_number = known.joined_at_number;
+        let check_at = self.now.mono + LOST_AFTER_MS + self.rng.below(LOST_JITTER_MS);
+        let (ends_at, have) = (self.now.mono + WATCH_MS, self.log.have(&session));
+        self.watches.insert(session, Watch { check_at, ends_at, have, joined_at_number });
+    }
+
+    /// Older sessions of our own identity that still show as present have most likely crashed. One
+    /// that runs elsewhere will say so, and is not doubted again.
+    pub(super) fn watch_former_sessions(&mut self) {
+        if !self.completion.is_complete() {
+            return;
+        }
+        let me = self.me;
+        let former = |session: &FeedId| session.author == me.author && *session != me;
+        let sessions: Vec<FeedId> = self.roster.present().map(|(session, _)| *session).filter(former).collect();
+        for session in sessions {
+            if self.doubted.insert(session) {
+                self.watch(session);
+            }
+        }
+    }
+
+    pub(super) fn watch_vanished(&mut self, out: &mut Vec<Output>) {
+        if !matches!(self.ending, super::own::Ending::Open | super::own::Ending::Confirming(_)) {
+            return;
+        }
+        let now = self.now.mono;
+        let due: Vec<FeedId> =
+            self.watches.iter().filter(|(_, watch)| watch.check_at <= now).map(|(feed, _)| *feed).collect();
+        for session in due {
+            if self.is_over(&session) {
+                self.watches.remove(&session);
+                continue;
+            }
+            let have = self.log.have(&session);
+            let again = now + LOST_AGAIN_MS + self.rng.below(LOST_JITTER_MS);
+            let Some(watch) = self.watches.get_mut(&session) else { continue };
+            watch.check_at = again;
+            if std::mem::replace(&mut watch.have, have) == have && self.roster.is_present(&session) {
+                self.post(&Draft::Lost { feed: session, last: have }, out);
+            }
+        }
+    }
+
+    fn is_over(&self, session: &FeedId) -> bool {
+        let Some(watch) = self.watches.get(session) else { return true };
+        let linked = self.links.values().filter_map(Link::session).any(|linked| linked == *session);
+        let alive = self
+            .roster
+            .session(session)
+            .is_none_or(|known| known.has_left() || known.joined_at_number > watch.joined_at_number);
+        linked || alive || self.now.mono >= watch.ends_at
+    }
+
+    /// Where a vanished session was, another one of the same identity answers: the former is lost.
+    pub(super) fn lose_former_session(&mut self, target: &Target, hello: &Hello, out: &mut Vec<Output>) {
+        let Target::Member { session, .. } = target else { return };
+        let is_former = session.author == hello.id && session.session != hello.session;
+        if is_former && self.watches.contains_key(session) && self.roster.is_present(session) {
+            let last = self.log.have(session);
+            self.post(&Draft::Lost { feed: *session, last }, out);
+        }
+    }
+}

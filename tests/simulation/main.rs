@@ -1,0 +1,263 @@
+//! The room keeps its promises in whole networks, under delays, cuts, crashes and restarts.
+//!
+//! Every run is drawn from a seed: who is there, how they are linked, what goes wrong and when. After it
+//! all faults end and the room is left alone for a while; then every node must show the same.
+//! While it runs, each node's user must see every post once, in its author's order, as its author
+//! signed it, and every queue stays under its bound.
+//!
+//! `HOBNOB_SEEDS` says how many seeds a run tries (with fresh ones among them), and
+//! `HOBNOB_SEED=n` replays one, with `HOBNOB_TRACE=1` telling what happens.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use hobnob::limits::{LOG_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, WAITING_BYTES_TOTAL_MAX};
+use hobnob::room::event::Outcome;
+use hobnob::room::rng::Rng;
+use hobnob::room::{Reach, View};
+
+use world::{Plan, World};
+
+fn pick(rng: &mut Rng, bound: usize) -> usize {
+    usize::try_from(rng.below(bound as u64)).expect("fits")
+}
+
+fn plan(reach: Reach, named: Vec<usize>) -> Plan {
+    Plan { reach, named, passing: false, log_bytes_max: LOG_BYTES_MAX }
+}
+
+/// How the nodes of a run are linked.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Chain,
+    Ring,
+    Star,
+    /// Everybody names everybody.
+    Full,
+    Random,
+    /// Everybody joins through one of the others and learns the rest.
+    Learned,
+    /// The same, and some cannot be dialled.
+    LearnedSome,
+}
+
+const SHAPES: [Shape; 7] =
+    [Shape::Chain, Shape::Ring, Shape::Star, Shape::Full, Shape::Random, Shape::Learned, Shape::LearnedSome];
+
+fn plans(shape: Shape, nodes: usize, rng: &mut Rng) -> Vec<Plan> {
+    (0..nodes)
+        .map(|index| match shape {
+            Shape::Chain => plan(Reach::NamedOnly, index.checked_sub(1).into_iter().collect()),
+            Shape::Ring if index == nodes - 1 => plan(Reach::NamedOnly, vec![index - 1, 0]),
+            Shape::Ring => plan(Reach::NamedOnly, index.checked_sub(1).into_iter().collect()),
+            Shape::Star => plan(Reach::NamedOnly, if index == 0 { vec![] } else { vec![0] }),
+            Shape::Full => plan(Reach::NamedOnly, (0..nodes).filter(|other| *other != index).collect()),
+            Shape::Random => {
+                let mut named: Vec<usize> = (0..2).filter(|_| index > 0).map(|_| pick(rng, index.max(1))).collect();
+                named.dedup();
+                plan(Reach::NamedOnly, named)
+            }
+            Shape::Learned => plan(Reach::Dialable, (index > 0).then(|| pick(rng, index)).into_iter().collect()),
+            Shape::LearnedSome if index > 0 && rng.below(3) == 0 => plan(Reach::Undialable, vec![0]),
+            Shape::LearnedSome => plan(Reach::Dialable, if index > 0 { vec![0] } else { vec![] }),
+        })
+        .collect()
+}
+
+/// A text of a random length, unique in its run.
+fn text(world: &mut World, count: &mut u64) -> String {
+    *count += 1;
+    let length = [10, 40, 200, 3_000, 20_000][pick(&mut world.rng, 5)];
+    format!("{count} {}", "x<y ".repeat(length / 4))
+}
+
+fn check_bounds(world: &World) {
+    for (index, node) in world.nodes.iter().enumerate() {
+        let Some(room) = &node.room else { continue };
+        let view = room.view();
+        assert!(view.log_bytes <= node.plan.log_bytes_max + 200_000, "n{index}: log of {}", view.log_bytes);
+        assert!(view.waiting_bytes <= WAITING_BYTES_TOTAL_MAX + 70_000, "n{index}: {} waiting", view.waiting_bytes);
+        for (_, queued) in &view.links {
+            assert!(*queued <= OUTBOX_BYTES_MAX + OUTBOX_CONTROL_BYTES_MAX, "n{index}: {queued} queued");
+        }
+    }
+}
+
+/// Runs one seed to its end and checks what must hold then.
+fn run(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let shape = SHAPES[pick(&mut rng, SHAPES.len())];
+    let nodes = match rng.below(100) {
+        0..2 => 64,
+        2..10 => 24,
+        _ => 3 + pick(&mut rng, 14),
+    };
+    let mut world = World::new(rng.next());
+    if world.trace {
+        eprintln!("seed {seed}: {nodes} nodes, {shape:?}");
+    }
+    for plan in plans(shape, nodes, &mut rng) {
+        world.add_node(plan);
+        let pause = rng.below(300);
+        world.run_until(world.now + pause);
+    }
+    world.run_until(world.now + 3_000);
+    if rng.below(4) == 0 {
+        world.alter_one_in = 200;
+    }
+    let mut count = 0;
+    let faults = rng.below(4) > 0;
+    for _ in 0..20 + rng.below(40) {
+        let pause = rng.below(600);
+        world.run_until(world.now + pause);
+        for _ in 0..1 + rng.below(4) {
+            let node = pick(&mut rng, nodes);
+            let text = text(&mut world, &mut count);
+            world.say(node, &text);
+        }
+        if faults {
+            fault(&mut world, &mut rng);
+        }
+        check_bounds(&world);
+    }
+    world.alter_one_in = 0;
+    world.heal();
+    for node in 0..nodes {
+        if world.nodes[node].room.is_none() {
+            world.start(node);
+        }
+    }
+    world.run_until(world.now + 60_000);
+    // What is under way at this very moment may arrive.
+    for _ in 0..10 {
+        if all_hold_the_same(&world) {
+            break;
+        }
+        world.run_until(world.now + 300);
+    }
+    check_bounds(&world);
+    check_equal(&world);
+}
+
+fn fault(world: &mut World, rng: &mut Rng) {
+    let nodes = world.nodes.len();
+    match rng.below(24) {
+        0..4 => world.cut(false),
+        4..6 => world.cut(true),
+        6 => world.crash(pick(rng, nodes), false),
+        7 => world.crash(pick(rng, nodes), true),
+        8..11 => {
+            if let Some(node) = (0..nodes).find(|node| world.nodes[*node].room.is_none()) {
+                world.start(node);
+            }
+        }
+        11 => {
+            let groups = (0..nodes).map(|_| u8::try_from(rng.below(2)).expect("fits")).collect();
+            world.partition(groups);
+        }
+        12..15 => world.heal(),
+        _ => {}
+    }
+}
+
+fn all_hold_the_same(world: &World) -> bool {
+    let haves: Vec<_> = world.nodes.iter().filter_map(|node| Some(node.room.as_ref()?.view().have)).collect();
+    haves.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// All live nodes hold and show the same.
+fn check_equal(world: &World) {
+    let views: Vec<(usize, View)> =
+        world.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.room.as_ref()?.view()))).collect();
+    let (first, reference) = views.first().expect("somebody lives");
+    for (index, view) in &views {
+        assert_eq!(view.have, reference.have, "n{index} and n{first} hold different posts");
+        assert_eq!(view.present, reference.present, "n{index} and n{first} see different members");
+    }
+    let living: Vec<_> = world.nodes.iter().filter(|node| node.room.is_some()).collect();
+    assert_eq!(reference.present.len(), living.len(), "ghosts, or members unseen");
+    for node in &living {
+        assert_eq!(node.shown.members.len(), living.len() - 1, "shown members");
+        assert!(node.shown.missed.is_empty(), "holes without an eviction: {:?}", node.shown.missed);
+    }
+    // Who was there all the time has shown everything that anybody holds.
+    let veterans = || living.iter().filter(|node| node.life == 1);
+    let mut said: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for node in veterans() {
+        for (feed, numbers) in &node.shown.says {
+            let known = said.entry(*feed).or_default();
+            if known.len() < numbers.len() {
+                known.clone_from(numbers);
+            }
+        }
+    }
+    for node in veterans().filter(|node| node.shown.backlog == 0) {
+        assert_eq!(node.shown.says, said, "a veteran misses something");
+    }
+}
+
+fn seeds() -> Vec<u64> {
+    if let Ok(seed) = std::env::var("HOBNOB_SEED") {
+        return vec![seed.parse().expect("HOBNOB_SEED is a number")];
+    }
+    let count = std::env::var("HOBNOB_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+    let fresh = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()) * 1_000;
+    (0..count).map(|index| if index % 10 == 9 { fresh + index } else { index }).collect()
+}
+
+/// Runs every seed on all cores; names the seed of a failure.
+fn for_all_seeds(run: fn(u64)) {
+    let seeds = seeds();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    if std::panic::catch_unwind(|| run(*seed)).is_err() {
+                        eprintln!("^ failed: HOBNOB_SEED={seed} replays it");
+                        failed.lock().expect("not poisoned").push(*seed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("not poisoned");
+    assert!(failed.is_empty(), "{} of {} seeds failed: {failed:?}", failed.len(), seeds.len());
+}
+
+#[test]
+fn any_network_ends_equal_after_any_faults() {
+    for_all_seeds(run);
+}
+
+#[test]
+fn a_pipe_is_confirmed_by_all_who_are_there() {
+    for_all_seeds(|seed| {
+        let mut world = World::new(seed);
+        for index in 0..5 {
+            world.add_node(plan(Reach::Dialable, if index > 0 { vec![0] } else { vec![] }));
+        }
+        world.run_until(4_000);
+        let pipe = Plan { passing: true, ..plan(Reach::NamedOnly, vec![2]) };
+        let pipe = world.add_node(pipe);
+        let lines = 1 + world.rng.below(200);
+        world.nodes[pipe].pipe = (0..lines).map(|line| format!("{line} {}", "y".repeat(3_000))).collect();
+        world.nodes[pipe].pipe_ends = true;
+        for _ in 0..600 {
+            world.run_until(world.now + 100);
+            if world.nodes[pipe].shown.outcome.is_some() {
+                break;
+            }
+        }
+        assert_eq!(world.nodes[pipe].shown.outcome, Some(Outcome::Done));
+        world.run_until(world.now + 2_000);
+        for node in world.nodes.iter().take(5) {
+            let said: usize = node.shown.says.values().map(Vec::len).sum();
+            assert_eq!(said as u64, lines);
+            assert_eq!(node.shown.members.len(), 4, "the pipe has left");
+        }
+    });
+}
