@@ -1,0 +1,168 @@
+//! The threads around the room: they own the sockets, the clocks and the chance.
+//!
+//! ```text
+//!  accept, dial ---> router <--- reader, one a link
+//!                      |  ^
+//!                      v  | bytes written
+//!                    writer, one a core
+//! ```
+//!
+//! `start` makes them in this order: writers, router, accept; dials and readers come and go. They
+//! stop in the other direction: the room says goodbye, the writers are emptied, the router tells the
+//! console, and the process ends. The router never blocks: it hands frames to the writers through
+//! queues that the room's own accounts bound, and events to the console when it takes them. Readers
+//! and writers may block on the router's bounded channel; no cycle of waits exists.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::RwLock;
+use thiserror::Error;
+
+use crate::limits::{ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
+use crate::room::event::{Command, Event, Said};
+use crate::room::intake::Seen;
+use crate::room::{self, Now};
+use crate::wire::record::Domain;
+
+mod accept;
+mod dial;
+mod reader;
+mod router;
+mod writer;
+
+use router::Message;
+
+/// The port where peers are accepted by default.
+pub const PORT_DEFAULT: u16 = 4646;
+
+/// Where to accept peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    No,
+    /// At the default port of all addresses, or at any free one if that is taken.
+    Default,
+    /// Here and nowhere else.
+    At(SocketAddr),
+}
+
+/// Why a node could not start. Each ends the program (exit code 1).
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address to listen at could not be had.
+    #[error("cannot listen at {addr}: {error}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system gave no thread or no random numbers.
+    #[error("cannot start: {0}")]
+    System(io::Error),
+}
+
+/// The ends of the channels that the console holds the other ends of.
+#[derive(Debug)]
+pub struct Console {
+    /// Piped text; taken only while it may be said.
+    pub says: Receiver<Said>,
+    /// What the user wants.
+    pub commands: Receiver<Command>,
+    /// What the user sees.
+    pub events: Sender<Event>,
+}
+
+/// The time since the start of the program, and the time of day.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    fn now(self) -> Now {
+        let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let wall = SystemTime::UNIX_EPOCH.elapsed().map(millis).unwrap_or(0);
+        Now { mono: millis(self.start.elapsed()), wall }
+    }
+}
+
+/// What all threads share.
+#[derive(Debug, Clone)]
+struct Shared {
+    seen: Arc<RwLock<Seen>>,
+    /// Links that have a thread.
+    links: Arc<AtomicUsize>,
+    domain: Arc<Domain>,
+    messages: Sender<Message>,
+}
+
+/// Starts a node. It runs until the room ends; the last event is `Event::Ended`.
+pub fn start(mut config: room::Config, listen: Listen, console: Console) -> Result<(), StartError> {
+    let listener = bind(listen)?;
+    config.listening = match &listener {
+        Some(listener) => Some(listener.local_addr().map_err(StartError::System)?),
+        None => None,
+    };
+    let (messages, inbox) = bounded(ROUTER_QUEUE_RUNS_MAX);
+    let shared = Shared {
+        seen: Arc::default(),
+        links: Arc::default(),
+        domain: Arc::new(Domain::of_room(&config.room)),
+        messages,
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let writers = (0..cores.min(WRITERS_MAX))
+        .map(|index| writer::start(index, &shared))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(StartError::System)?;
+    router::start(config, writers, shared.clone(), inbox, console).map_err(StartError::System)?;
+    if let Some(listener) = listener {
+        accept::start(listener, shared).map_err(StartError::System)?;
+    }
+    Ok(())
+}
+
+fn bind(listen: Listen) -> Result<Option<TcpListener>, StartError> {
+    let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+    let bind = |addr| TcpListener::bind(addr).map_err(|error| StartError::Bind { addr, error });
+    match listen {
+        Listen::No => Ok(None),
+        Listen::At(addr) => bind(addr).map(Some),
+        Listen::Default => bind(any(PORT_DEFAULT)).or_else(|_| bind(any(0))).map(Some),
+    }
+}
+
+/// Starts a thread whose panic ends the program with a word: a daemon is never left half dead.
+fn spawn(name: String, stack_bytes: Option<usize>, shared: &Shared, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut builder = thread::Builder::new().name(name.clone());
+    if let Some(bytes) = stack_bytes {
+        builder = builder.stack_size(bytes);
+    }
+    let alarm = Alarm { name, messages: shared.messages.clone() };
+    builder.spawn(move || {
+        let _alarm = alarm;
+        body();
+    })?;
+    Ok(())
+}
+
+struct Alarm {
+    name: String,
+    messages: Sender<Message>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // The router may be gone already; then the console has noticed.
+            let _ = self.messages.send(Message::Panicked(std::mem::take(&mut self.name)));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The accept thread: takes connections in, and outlives every failure to.
+//!
+//! The cap on links is checked here, before a thread is spawned. When the system is out of
+//! descriptors it pauses and goes on.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use crate::limits::LINKS_ACCEPTED_MAX;
+
+use super::Shared;
+use super::router::Message;
+
+/// How long to pause when the system refuses to accept: long enough not to spin, short enough for a
+/// person not to notice.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) fn start(listener: TcpListener, shared: Shared) -> io::Result<()> {
+    let alarm = shared.clone();
+    super::spawn("accept".to_owned(), None, &alarm, move || run(&listener, &shared))
+}
+
+fn run(listener: &TcpListener, shared: &Shared) {
+    loop {
+        match listener.accept() {
+            Ok((socket, remote)) => {
+                if shared.links.load(Ordering::Relaxed) >= LINKS_ACCEPTED_MAX {
+                    log::warn!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
+                    continue;
+                }
+                if shared.messages.send(Message::Accepted(socket, remote)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                log::warn!("cannot accept: {error}");
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The router thread: it owns the room and the registry of links, and never blocks.
+//!
+//! Each step takes one input, lets the room handle it and carries out all that follows, before the next
+//! input. Piped text is taken only while the room allows, which is what paces a source; events
+//! go to the console as fast as it takes them, and wait in the room until then.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, TrySendError, bounded};
+
+use crate::limits::TICK_MS;
+use crate::room::event::{Event, Outcome};
+use crate::room::{Config, DialId, Input, LinkId, Output, Room};
+use crate::wire::record::Control;
+use crate::wire::secure;
+
+use super::writer::{Handle, Order};
+use super::{Clock, Console, Shared, dial, reader};
+
+/// What the other threads tell the router.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// For the room.
+    Room(Input),
+    /// Somebody has connected.
+    Accepted(TcpStream, SocketAddr),
+    /// A dial has ended.
+    Dialled(DialId, Result<(TcpStream, SocketAddr), String>),
+    /// Bytes of frames that were written, per link.
+    Drained(Vec<(LinkId, usize)>),
+    /// A thread has failed.
+    Panicked(String),
+}
+
+/// How long the last frames and events may take.
+const END_TIME: Duration = Duration::from_millis(250);
+
+pub(super) fn start(
+    config: Config,
+    writers: Vec<Handle>,
+    shared: Shared,
+    inbox: Receiver<Message>,
+    console: Console,
+) -> io::Result<()> {
+    let alarm = shared.clone();
+    super::spawn("router".to_owned(), None, &alarm, move || {
+        let clock = Clock { start: std::time::Instant::now() };
+        let mut out = Vec::new();
+        let room = Room::new(config, clock.now(), &mut out);
+        let mut router =
+            Router { room, clock, writers, shared, console, unsent: None, next_link: 1, next_tick_at: 0, ended: None };
+        router.carry_out(out);
+        router.run(&inbox);
+    })
+}
+
+struct Router {
+    room: Room,
+    clock: Clock,
+    writers: Vec<Handle>,
+    shared: Shared,
+    console: Console,
+    /// An event that the console had no room for.
+    unsent: Option<Event>,
+    next_link: LinkId,
+    next_tick_at: u64,
+    ended: Option<Outcome>,
+}
+
+/// What the router has woken up for.
+enum Wake {
+    Message(Message),
+    Input(Input),
+    Sent,
+    Time,
+    Gone,
+}
+
+impl Router {
+    fn run(mut self, inbox: &Receiver<Message>) {
+        while self.ended.is_none() {
+            self.show();
+            match self.wait(inbox) {
+                Wake::Message(message) => self.take(message),
+                Wake::Input(input) => self.step(input),
+                Wake::Sent | Wake::Time => {}
+                // The console is gone without a goodbye: it has panicked.
+                Wake::Gone => return,
+            }
+            let now = self.clock.now();
+            if now.mono >= self.next_tick_at {
+                self.next_tick_at = now.mono + TICK_MS;
+                self.step(Input::Tick);
+            }
+        }
+        self.finish(inbox);
+    }
+
+    fn wait(&mut self, inbox: &Receiver<Message>) -> Wake {
+        // Most of the time something is there, and a look is cheaper than a select.
+        if let Ok(message) = inbox.try_recv() {
+            return Wake::Message(message);
+        }
+        let may_say = self.room.may_say();
+        let mut select = Select::new();
+        let from_inbox = select.recv(inbox);
+        let from_user = select.recv(&self.console.commands);
+        let from_pipe = may_say.then(|| select.recv(&self.console.says));
+        let to_user = self.unsent.is_some().then(|| select.send(&self.console.events));
+        let until_tick = self.next_tick_at.saturating_sub(self.clock.now().mono);
+        let Ok(ready) = select.select_timeout(Duration::from_millis(until_tick)) else { return Wake::Time };
+        let index = ready.index();
+        if index == from_inbox {
+            return ready.recv(inbox).map_or(Wake::Gone, Wake::Message);
+        }
+        if index == from_user {
+            return ready.recv(&self.console.commands).map_or(Wake::Gone, |command| Wake::Input(Input::Command(command)));
+        }
+        if Some(index) == from_pipe {
+            return ready.recv(&self.console.says).map_or(Wake::Gone, |said| Wake::Input(Input::Say(said)));
+        }
+        if Some(index) == to_user
+            && let Some(event) = self.unsent.take()
+        {
+            return ready.send(&self.console.events, event).map_or(Wake::Gone, |()| Wake::Sent);
+        }
+        Wake::Time
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Room(input) => self.step(input),
+            Message::Accepted(socket, remote) => self.connect(socket, remote, None),
+            Message::Dialled(dial, Ok((socket, remote))) => self.connect(socket, remote, Some(dial)),
+            Message::Dialled(dial, Err(error)) => self.step(Input::DialFailed { dial, error }),
+            Message::Drained(links) => {
+                for (link, bytes) in links {
+                    self.step(Input::Drained { link, bytes });
+                }
+            }
+            Message::Panicked(thread) => {
+                log::error!("the thread {thread} has failed; this is a fault of the program");
+                self.ended = Some(Outcome::Failed);
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.room.handle(self.clock.now(), input, &mut out);
+        self.carry_out(out);
+    }
+
+    fn carry_out(&mut self, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Send { links, frame } => self.send(links, frame),
+                Output::Close { link, end } => {
+                    log::info!("link {link} is closed: {end}");
+                    let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
+                    self.writer(link, Order::Close(link, exit.encode()));
+                }
+                Output::Dial { dial, target } => {
+                    log::debug!("dial {dial}: {target:?}");
+                    if let Err(error) = dial::start(dial, target, &self.shared) {
+                        self.step(Input::DialFailed { dial, error: error.to_string() });
+                    }
+                }
+                Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
+                Output::End(outcome) => self.ended = Some(outcome),
+            }
+        }
+    }
+
+    /// Each link belongs to one writer for life.
+    fn writer(&self, link: LinkId, order: Order) {
+        let index = usize::try_from(link).unwrap_or(0).checked_rem(self.writers.len()).unwrap_or(0);
+        if let Some(writer) = self.writers.get(index) {
+            writer.order(order);
+        }
+    }
+
+    fn send(&self, links: Vec<LinkId>, frame: crate::wire::Frame) {
+        if let [link] = links.as_slice() {
+            return self.writer(*link, Order::Send(links, frame));
+        }
+        let mut shares: Vec<Vec<LinkId>> = vec![Vec::new(); self.writers.len()];
+        let count = self.writers.len();
+        for link in links {
+            let index = usize::try_from(link).unwrap_or(0).checked_rem(count).unwrap_or(0);
+            if let Some(share) = shares.get_mut(index) {
+                share.push(link);
+            }
+        }
+        for (writer, share) in self.writers.iter().zip(shares) {
+            if !share.is_empty() {
+                writer.order(Order::Send(share, std::sync::Arc::clone(&frame)));
+            }
+        }
+    }
+
+    /// Gives a connection its number, its writer and its reader, then tells the room.
+    fn connect(&mut self, socket: TcpStream, remote: SocketAddr, dial: Option<DialId>) {
+        let link = self.next_link;
+        self.next_link += 1;
+        log::debug!("link {link}: {} {remote}", if dial.is_some() { "dialled" } else { "accepted" });
+        let made = socket.set_nodelay(true).and_then(|()| socket.local_addr()).and_then(|local| {
+            let (receiver, sender) = secure::split(socket);
+            self.writer(link, Order::Open(link, sender));
+            reader::start(link, receiver, &self.shared)?;
+            Ok(local.ip())
+        });
+        match (made, dial) {
+            (Ok(local), _) => self.step(Input::Connected { link, dial, remote, local }),
+            (Err(error), Some(dial)) => self.step(Input::DialFailed { dial, error: error.to_string() }),
+            (Err(error), None) => log::warn!("{remote}: {error}"),
+        }
+    }
+
+    /// Hands events to the console as far as it takes them.
+    fn show(&mut self) {
+        loop {
+            let Some(event) = self.unsent.take().or_else(|| self.room.next_event()) else { return };
+            match self.console.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => {
+                    self.unsent = Some(event);
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
+    }
+
+    /// The end: the writers empty their links, then the console hears the last events.
+    fn finish(mut self, inbox: &Receiver<Message>) {
+        let (done, finished) = bounded(self.writers.len());
+        for writer in &self.writers {
+            writer.order(Order::Finish(done.clone()));
+        }
+        let began = std::time::Instant::now();
+        let mut running = self.writers.len();
+        while running > 0 && began.elapsed() < END_TIME {
+            // Writers report what they wrote, and must not wait for somebody to hear it.
+            while inbox.try_recv().is_ok() {}
+            if finished.recv_timeout(Duration::from_millis(2)).is_ok() {
+                running -= 1;
+            }
+        }
+        let rest = std::iter::from_fn(|| self.unsent.take().or_else(|| self.room.next_event()));
+        let rest: Vec<Event> = rest.filter(|event| !matches!(event, Event::Ended(_))).collect();
+        for event in rest {
+            if self.console.events.send_timeout(event, END_TIME).is_err() {
+                break;
+            }
+        }
+        let _ = self.console.events.send_timeout(Event::Ended(self.ended.unwrap_or(Outcome::Failed)), END_TIME);
+    }
+}

@@ -1,0 +1,228 @@
+//! Writer threads, one a core: each owns its share of the links' sending halves for life.
+//!
+//! A writer takes all orders that wait, puts what belongs to one link together, and writes without
+//! waiting; links whose sockets are full are polled. What it has written it reports to the router, which
+//! is how the room knows what a link can take. The queue of orders has no bound of its own: the
+//! room's account of each link bounds what can be in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::room::LinkId;
+use crate::wire::Frame;
+use crate::wire::secure;
+
+use super::Shared;
+use super::router::Message;
+
+/// How long a link that is being closed may take for its last frames.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// What a writer is told to do.
+pub(super) enum Order {
+    /// Take over a link.
+    Open(LinkId, secure::Sender),
+    /// Queue a frame for these links.
+    Send(Vec<LinkId>, Frame),
+    /// Send a last frame, then close.
+    Close(LinkId, Frame),
+    /// Answer when every link that is being closed is closed.
+    Finish(Sender<()>),
+}
+
+/// The router's end of a writer.
+#[derive(Debug)]
+pub(super) struct Handle {
+    orders: Sender<Order>,
+    /// The writer is in poll and does not look at its orders.
+    polling: Arc<AtomicBool>,
+    bell: UnixStream,
+}
+
+impl Handle {
+    /// Gives an order; never blocks.
+    pub(super) fn order(&self, order: Order) {
+        // A writer ends only by panicking, which ends the program.
+        let _ = self.orders.send(order);
+        if self.polling.swap(false, Ordering::SeqCst) {
+            let _ = (&self.bell).write(&[0]);
+        }
+    }
+}
+
+struct Closing {
+    since: Instant,
+}
+
+struct Writer {
+    orders: Receiver<Order>,
+    polling: Arc<AtomicBool>,
+    bell: UnixStream,
+    links: BTreeMap<LinkId, secure::Sender>,
+    /// Links with something new to write.
+    fresh: BTreeSet<LinkId>,
+    /// Links whose sockets were full.
+    blocked: BTreeSet<LinkId>,
+    closing: BTreeMap<LinkId, Closing>,
+    finishing: Option<Sender<()>>,
+    messages: Sender<Message>,
+}
+
+pub(super) fn start(index: usize, shared: &Shared) -> io::Result<Handle> {
+    let (orders, receiver) = unbounded();
+    let (bell, listener) = UnixStream::pair()?;
+    bell.set_nonblocking(true)?;
+    listener.set_nonblocking(true)?;
+    let polling = Arc::new(AtomicBool::new(false));
+    let writer = Writer {
+        orders: receiver,
+        polling: Arc::clone(&polling),
+        bell: listener,
+        links: BTreeMap::new(),
+        fresh: BTreeSet::new(),
+        blocked: BTreeSet::new(),
+        closing: BTreeMap::new(),
+        finishing: None,
+        messages: shared.messages.clone(),
+    };
+    super::spawn(format!("writer-{index}"), None, shared, move || writer.run())?;
+    Ok(Handle { orders, polling, bell })
+}
+
+impl Writer {
+    fn run(mut self) {
+        while self.take_orders() {
+            self.write();
+            self.close_finished();
+            if !self.blocked.is_empty() {
+                self.wait_for_sockets();
+            }
+        }
+    }
+
+    /// Takes all orders that wait; blocks for one when there is nothing else to do. False at the end.
+    fn take_orders(&mut self) -> bool {
+        if self.blocked.is_empty() && self.fresh.is_empty() {
+            match self.orders.recv() {
+                Ok(order) => self.take(order),
+                Err(_) => return false,
+            }
+        }
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.take(order),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Open(link, sender) => {
+                self.links.insert(link, sender);
+            }
+            Order::Send(links, frame) => {
+                for link in links {
+                    self.queue(link, Arc::clone(&frame));
+                }
+            }
+            Order::Close(link, frame) => {
+                self.queue(link, frame);
+                self.closing.insert(link, Closing { since: Instant::now() });
+            }
+            Order::Finish(done) => self.finishing = Some(done),
+        }
+    }
+
+    fn queue(&mut self, link: LinkId, frame: Frame) {
+        if let Some(sender) = self.links.get_mut(&link) {
+            sender.push(frame);
+            if !self.blocked.contains(&link) {
+                self.fresh.insert(link);
+            }
+        }
+    }
+
+    /// Writes what the sockets take, and reports it.
+    fn write(&mut self) {
+        let mut drained = Vec::new();
+        for link in std::mem::take(&mut self.fresh) {
+            let Some(sender) = self.links.get_mut(&link) else { continue };
+            match sender.write() {
+                Ok(bytes) => {
+                    if !sender.is_empty() {
+                        self.blocked.insert(link);
+                    }
+                    drained.push((link, bytes));
+                }
+                Err(_) => self.drop_link(link),
+            }
+        }
+        if !drained.is_empty() {
+            // The router is gone only when the program ends.
+            let _ = self.messages.send(Message::Drained(drained));
+        }
+    }
+
+    /// Forgets a link; its reader notices the end of the socket.
+    fn drop_link(&mut self, link: LinkId) {
+        self.blocked.remove(&link);
+        self.closing.remove(&link);
+        if let Some(sender) = self.links.remove(&link) {
+            let _ = sender.socket().shutdown(Shutdown::Both);
+        }
+    }
+
+    fn close_finished(&mut self) {
+        let is_empty = |link: &LinkId| self.links.get(link).is_none_or(secure::Sender::is_empty);
+        let closed: Vec<LinkId> = self
+            .closing
+            .iter()
+            .filter(|(link, closing)| is_empty(link) || closing.since.elapsed() > CLOSE_TIME)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in closed {
+            self.drop_link(link);
+        }
+        if self.closing.is_empty()
+            && let Some(done) = self.finishing.take()
+        {
+            let _ = done.send(());
+        }
+    }
+
+    /// Waits until a full socket takes more, or the bell rings.
+    fn wait_for_sockets(&mut self) {
+        self.polling.store(true, Ordering::SeqCst);
+        // An order that came before the store rang no bell.
+        if self.orders.is_empty() {
+            let timeout = if self.closing.is_empty() { PollTimeout::NONE } else { PollTimeout::from(100_u8) };
+            let blocked: Vec<LinkId> = self.blocked.iter().copied().collect();
+            let sockets = blocked.iter().filter_map(|link| self.links.get(link));
+            let mut fds: Vec<PollFd<'_>> =
+                sockets.map(|sender| PollFd::new(sender.socket().as_fd(), PollFlags::POLLOUT)).collect();
+            fds.push(PollFd::new(self.bell.as_fd(), PollFlags::POLLIN));
+            if poll(&mut fds, timeout).is_ok() {
+                let ready: Vec<LinkId> =
+                    blocked.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(link, _)| *link).collect();
+                for link in ready {
+                    self.blocked.remove(&link);
+                    self.fresh.insert(link);
+                }
+            }
+        }
+        self.polling.store(false, Ordering::SeqCst);
+        let mut rings = [0; 64];
+        let _ = (&self.bell).read(&mut rings);
+    }
+}
