@@ -1,5 +1,7 @@
 //! hobnob
 
+pub mod args;
+pub mod console;
 pub mod identity;
 pub mod limits;
 pub mod room;

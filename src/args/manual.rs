@@ -1,0 +1,22 @@
+//! The man page: what clap knows from the definition of the command line, and below it sections
+//! written by hand in `manual.roff`. `man/hobnob.1` is this function's output; a test compares them.
+
+use std::io::{self, Write};
+
+use super::Args;
+
+/// The sections that no definition knows.
+const SECTIONS: &str = include_str!("manual.roff");
+
+/// Writes the man page.
+pub fn render(out: &mut dyn Write) -> io::Result<()> {
+    // The examples and exit codes at the end of --help are sections of their own here.
+    let definition = Args::definition().after_help("");
+    let page = clap_mangen::Man::new(definition).manual("User Commands");
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    out.write_all(SECTIONS.as_bytes())
+}

@@ -1,0 +1,275 @@
+//! The person or script in front of the program: what they say goes to the room, what the room tells
+//! is shown to them.
+//!
+//! Two threads. The main one prints: it alone writes to stdout and, while a line is being edited, to
+//! the terminal. The thread `input` reads: a terminal line by line (`terminal`), or piped text as it
+//! comes (`pipe`). Everything passes through channels that are bounded; a slow stdout holds up the
+//! events behind it and nothing else. Text of others passes the `filter` before it is shown.
+
+pub mod chunk;
+pub mod command;
+mod complete;
+pub mod filter;
+mod goodbye;
+mod input;
+pub mod json;
+mod logging;
+mod output;
+mod pipe;
+pub mod print;
+mod screen;
+mod speaker;
+mod terminal;
+mod tty;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+pub use complete::complete;
+pub use goodbye::{leave, leave_or_exit};
+pub use input::Input;
+pub use logging::LogWriter;
+pub use terminal::rows_of;
+
+use crate::args::ColorChoice;
+use crate::room::event::{Command, Event, Outcome, Person, Said};
+use output::Output;
+use print::{Printer, Shown, Style};
+use screen::Screen;
+use speaker::{Local, Query};
+
+/// How the console behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who we are, by the name at the start.
+    pub me: Person,
+    /// Write JSON lines.
+    pub json: bool,
+    /// When to use colours.
+    pub color: ColorChoice,
+    /// Do not tell who comes and goes.
+    pub quiet: bool,
+    /// Run commands in piped text.
+    pub commands: bool,
+    /// What is read.
+    pub input: Input,
+}
+
+/// The ends of the channels to the router.
+#[derive(Debug)]
+pub struct Channels {
+    /// Piped text: a rendezvous, so that a send waits until the room takes it.
+    pub says: Sender<Said>,
+    /// Commands, and what is typed on a terminal.
+    pub commands: Sender<Command>,
+    /// What to show. Ends with `Event::Ended`.
+    pub events: Receiver<Event>,
+}
+
+/// Lines of this program's own (help, errors, log) that wait for the console's thread. A command
+/// makes two at most, and the input thread lets printing go on between commands.
+const LOCAL_LINES_MAX: usize = 64;
+
+/// What is put together before it is written, where more events wait: a few says of the longest
+/// kind, so that a write pays and a screen does not wait.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Puts the terminal back as it was at the start. Safe from any thread, any number of times.
+pub fn restore_terminal() {
+    tty::restore();
+}
+
+/// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
+/// main thread.
+pub fn run(options: Options, channels: Channels) -> Outcome {
+    let Channels { says, commands, events } = channels;
+    let (local_sender, local) = bounded(LOCAL_LINES_MAX);
+    let started = input::start(&options, says, commands.clone(), local_sender.clone());
+    logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
+    let outcome = Console::new(&options, started.output, started.screen, commands).run(&events, &local);
+    logging::divert(None);
+    drop(local_sender);
+    outcome
+}
+
+/// What the main thread owns.
+#[derive(Debug)]
+struct Console {
+    me: Person,
+    json: bool,
+    printer: Printer,
+    output: Output,
+    screen: Option<Arc<Screen>>,
+    commands: Sender<Command>,
+    shown: Shown,
+    /// What the answers to come are for.
+    asked_names: VecDeque<Query>,
+    asked_status: VecDeque<Query>,
+    /// stdout takes no more; and how the run ends for that.
+    broken: Option<Outcome>,
+}
+
+impl Console {
+    fn new(options: &Options, output: Output, screen: Option<Arc<Screen>>, commands: Sender<Command>) -> Self {
+        let style = Style {
+            together: input::is_conversation(&options.input) && !options.json,
+            color: input::uses_color(options.color),
+            quiet: options.quiet,
+        };
+        Self {
+            me: options.me.clone(),
+            json: options.json,
+            printer: Printer::new(style, options.me.id),
+            output,
+            screen,
+            commands,
+            shown: Shown::default(),
+            asked_names: VecDeque::new(),
+            asked_status: VecDeque::new(),
+            broken: None,
+        }
+    }
+
+    fn run(mut self, events: &Receiver<Event>, local: &Receiver<Local>) -> Outcome {
+        let outcome = loop {
+            let ended = select! {
+                recv(events) -> event => self.events(event.ok(), events, local),
+                recv(local) -> told => {
+                    if let Ok(told) = told {
+                        self.local(told);
+                    }
+                    None
+                }
+            };
+            self.write();
+            if let Some(outcome) = ended {
+                break outcome;
+            }
+        };
+        for told in local.try_iter() {
+            self.local(told);
+        }
+        self.printer.close_line(&mut self.shown);
+        self.write();
+        self.output.close();
+        self.broken.unwrap_or(outcome)
+    }
+
+    /// Takes an event and those that wait behind it. A router that is gone without a word has failed.
+    fn events(&mut self, first: Option<Event>, events: &Receiver<Event>, local: &Receiver<Local>) -> Option<Outcome> {
+        let Some(first) = first else { return Some(Outcome::Failed) };
+        let mut next = Some(first);
+        while let Some(event) = next {
+            // A question is told before it is asked, so it is known before its answer.
+            for told in local.try_iter() {
+                self.local(told);
+            }
+            if let Event::Ended(outcome) = event {
+                return Some(outcome);
+            }
+            self.event(event);
+            let full = self.shown.chat.len() + self.shown.notices.len() >= BATCH_BYTES_MAX;
+            next = if full { None } else { events.try_recv().ok() };
+        }
+        None
+    }
+
+    fn event(&mut self, event: Event) {
+        self.remember(&event);
+        match event {
+            Event::Names(members) => {
+                let whois = match self.asked_names.pop_front() {
+                    Some(Query::Whois(who)) => Some(who),
+                    _ => None,
+                };
+                if self.json {
+                    json::push_names(&members, whois.as_deref(), &mut self.shown.chat);
+                } else {
+                    self.printer.names(&members, whois.as_deref(), &mut self.shown);
+                }
+            }
+            Event::Status(status) => {
+                let only_me = matches!(self.asked_status.pop_front(), Some(Query::Whoami));
+                if self.json {
+                    json::push_status(&status, &mut self.shown.chat);
+                } else {
+                    self.printer.status(&status, only_me, &mut self.shown);
+                }
+            }
+            event if self.json => json::push_event(&event, &mut self.shown.chat),
+            event => self.printer.event(&event, &mut self.shown),
+        }
+    }
+
+    /// Keeps what completion and the prompt need.
+    fn remember(&mut self, event: &Event) {
+        let Some(screen) = &self.screen else { return };
+        match event {
+            Event::Joined { member, .. } => {
+                screen.nicks.lock().insert(member.id, member.nick.clone());
+            }
+            Event::Left { member, .. } | Event::Lost { member, .. } => {
+                screen.nicks.lock().remove(&member.id);
+            }
+            Event::Renamed { member, .. } if member.id == self.me.id => {
+                self.me = member.clone();
+                *screen.nick.lock() = member.nick.clone();
+            }
+            Event::Renamed { member, .. } => {
+                screen.nicks.lock().insert(member.id, member.nick.clone());
+            }
+            // Perhaps it was the new nick that the prompt shows already.
+            Event::Refused(_) => *screen.nick.lock() = self.me.nick.clone(),
+            _ => {}
+        }
+    }
+
+    fn local(&mut self, told: Local) {
+        match told {
+            Local::Note(text) if self.json => json::push_told("notice", &text, &mut self.shown.chat),
+            Local::Note(text) => self.printer.tell(&text, &mut self.shown),
+            Local::Trouble(text) if self.json => json::push_told("error", &text, &mut self.shown.chat),
+            Local::Trouble(text) => self.printer.complain(&text, &mut self.shown),
+            Local::Log(line) => self.output.log(&line),
+            Local::Asked(query @ (Query::Names | Query::Whois(_))) => self.asked_names.push_back(query),
+            Local::Asked(query) => self.asked_status.push_back(query),
+            Local::Quiet if self.json => {}
+            Local::Quiet => self.printer.toggle_quiet(&mut self.shown),
+            Local::Clear => self.output.clear(&mut self.shown),
+            Local::Panicked => {
+                self.local(Local::Trouble("the input thread failed; see above".to_owned()));
+                self.broken = Some(Outcome::Failed);
+                leave(&self.commands, String::new());
+            }
+        }
+    }
+
+    /// Writes what has come together. A closed stdout ends the run quietly, any other fault aloud.
+    fn write(&mut self) {
+        if self.broken.is_some() {
+            self.shown.chat.clear();
+        }
+        let Err(error) = self.output.write(&mut self.shown) else { return };
+        if self.broken.is_some() {
+            return;
+        }
+        let closed = error.kind() == io::ErrorKind::BrokenPipe;
+        self.broken = Some(if closed { Outcome::Done } else { Outcome::Failed });
+        if !closed {
+            log::error!("stdout cannot be written: {error}");
+        }
+        leave(&self.commands, String::new());
+    }
+}
+
+/// Spawns the thread that reads.
+fn spawn_input(task: impl FnOnce() + Send + 'static) {
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(task)
+        .expect("a process at its start can have a second thread");
+}

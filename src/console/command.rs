@@ -1,0 +1,161 @@
+//! What a typed line means: something to say, or a slash command. Pure; a mistake is told to whoever
+//! typed it and nothing is sent.
+
+use thiserror::Error;
+
+use crate::limits::{NICK_BYTES_MAX, WHY_BYTES_MAX};
+use crate::wire::record::Nick;
+
+/// A typed line, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// Nothing.
+    Blank,
+    /// Say this.
+    Say(String),
+    /// Do this: `/me`.
+    Act(String),
+    /// Leave, with a word of goodbye or none.
+    Quit(String),
+    /// Be called this.
+    Nick(Nick),
+    /// Who is here?
+    Names,
+    /// Who is that? A nick, or the start of a key.
+    Whois(String),
+    /// Who am I?
+    Whoami,
+    /// How are things?
+    Status,
+    /// Tell who comes and goes, or no longer.
+    Quiet,
+    /// Clear the screen.
+    Clear,
+    /// Which version is this?
+    Version,
+    /// Which commands are there?
+    Help,
+}
+
+/// Why a line is no command. Nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// There is no such command.
+    #[error("no command /{0}; /help lists them, and //{0} says /{0}")]
+    Unknown(String),
+    /// There is none, but one that is spelled nearly so.
+    #[error("no command /{0}; did you mean /{1}?")]
+    Misspelled(String, &'static str),
+    /// It needs an argument.
+    #[error("usage: /{0}")]
+    Incomplete(&'static str),
+    /// It takes none.
+    #[error("/{0} takes nothing behind it")]
+    Surplus(&'static str),
+    /// Not a name.
+    #[error("a nick has 1 to {NICK_BYTES_MAX} bytes, without white space, control characters, < and >")]
+    Nick,
+}
+
+/// A command as `/help` and Tab know it.
+#[derive(Debug)]
+pub struct Usage {
+    /// The word behind the slash.
+    pub name: &'static str,
+    /// The word and its argument.
+    pub form: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// All commands, in the order in which `/help` lists them.
+pub const COMMANDS: [Usage; 12] = [
+    Usage { name: "help", form: "help", help: "list the commands" },
+    Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
+    Usage { name: "nick", form: "nick NAME", help: "be called something else" },
+    Usage { name: "names", form: "names", help: "tell who is here" },
+    Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, or about whose key begins so" },
+    Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
+    Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
+    Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
+    Usage { name: "status", form: "status", help: "tell the links and how things are" },
+    Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
+    Usage { name: "clear", form: "clear", help: "clear the screen" },
+    Usage { name: "version", form: "version", help: "tell the version of this program" },
+];
+
+/// Understands a line. Several lines are a pasted block, which is text even where it begins with a
+/// slash, but for `/me` and `/say`.
+pub fn parse(line: &str) -> Result<Typed, CommandError> {
+    let Some(rest) = line.strip_prefix('/') else {
+        return Ok(if line.trim().is_empty() { Typed::Blank } else { Typed::Say(line.to_owned()) });
+    };
+    if let Some(text) = rest.strip_prefix('/') {
+        return Ok(Typed::Say(format!("/{text}")));
+    }
+    let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    if line.contains('\n') && !matches!(name, "me" | "say") {
+        return Ok(Typed::Say(line.to_owned()));
+    }
+    let command = COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| unknown(name))?;
+    typed(command, argument)
+}
+
+fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
+    let word = argument.trim();
+    let typed = match command.name {
+        // What is said keeps its white space, but for the one behind the command.
+        "say" => return needed(command, argument).map(Typed::Say),
+        "me" => return needed(command, argument).map(Typed::Act),
+        "whois" => return needed(command, word).map(Typed::Whois),
+        "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
+        "nick" => {
+            let name = needed(command, word)?;
+            return Nick::new(&name).map(Typed::Nick).map_err(|_| CommandError::Nick);
+        }
+        "names" => Typed::Names,
+        "whoami" => Typed::Whoami,
+        "status" => Typed::Status,
+        "quiet" => Typed::Quiet,
+        "clear" => Typed::Clear,
+        "version" => Typed::Version,
+        _ => Typed::Help,
+    };
+    if word.is_empty() { Ok(typed) } else { Err(CommandError::Surplus(command.name)) }
+}
+
+fn needed(command: &Usage, argument: &str) -> Result<String, CommandError> {
+    if argument.trim().is_empty() { Err(CommandError::Incomplete(command.form)) } else { Ok(argument.to_owned()) }
+}
+
+fn truncated(text: &str, bytes_max: usize) -> &str {
+    text.split_at(text.floor_char_boundary(bytes_max)).0
+}
+
+fn unknown(name: &str) -> CommandError {
+    let short = truncated(name, 32);
+    let nearest = COMMANDS.iter().map(|command| (distance(short, command.name), command.name)).min();
+    match nearest {
+        Some((distance, near)) if distance <= 2 && distance < short.len() => {
+            CommandError::Misspelled(short.to_owned(), near)
+        }
+        _ => CommandError::Unknown(short.to_owned()),
+    }
+}
+
+/// How many letters to insert, remove or change to get from one word to the other (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for (above, other) in row.iter().skip(1).zip(to.chars()) {
+            left = (diagonal + usize::from(letter != other)).min(above + 1).min(left + 1);
+            next.push(left);
+            diagonal = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,53 @@
+//! Leaving: asked once it is a goodbye, asked again it is an end.
+//!
+//! Ctrl+C at the line editor, `/quit`, a closed stdout and the signal handler all come here, so that
+//! a second request ends the program at once, whichever way either came.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use crate::limits::WHY_BYTES_MAX;
+use crate::room::event::Command;
+
+use super::tty;
+
+/// The exit code after a second request: what a shell reports for SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// How long a first request waits for room in the router's queue. The router never blocks, so this
+/// is for a program that is stuck; a second request still ends it.
+const ASK_MS_MAX: Duration = Duration::from_millis(500);
+
+/// Whether somebody asked already. One per process, as signals are.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the room was asked to say goodbye.
+pub(super) fn is_asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}
+
+/// Asks the room to say goodbye. More than once is as once.
+pub fn leave(commands: &Sender<Command>, why: String) {
+    if !ASKED.swap(true, Ordering::SeqCst) {
+        ask(commands, why);
+    }
+}
+
+/// What Ctrl+C and signals do: ask for a goodbye or, the second time, restore the terminal and end the
+/// program at once.
+pub fn leave_or_exit(commands: &Sender<Command>) {
+    if ASKED.swap(true, Ordering::SeqCst) {
+        tty::restore();
+        std::process::exit(EXIT_INTERRUPTED);
+    }
+    ask(commands, String::new());
+}
+
+fn ask(commands: &Sender<Command>, mut why: String) {
+    why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
+    if commands.send_timeout(Command::Leave { why }, ASK_MS_MAX).is_err() {
+        log::warn!("the goodbye could not be passed on");
+    }
+}

@@ -1,0 +1,151 @@
+//! From events to JSON lines: one object a line, always with "event" and "at". Nothing is filtered:
+//! JSON has the exact text, and its strings carry no raw control characters. Pure, but for the time of
+//! what happens now.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::print::{self, answer, notice, timestamp};
+use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Status};
+use crate::wire::record::{Body, Post};
+
+/// Writes an event, where it has a JSON form. Answers are asked for by `push_names` and
+/// `push_status`.
+pub fn push_event(event: &Event, out: &mut String) {
+    if let Event::Said { post, mine, backlog } = event {
+        push_say(post, *mine, *backlog, out);
+    } else if let Some((name, fields)) = fields_of(event) {
+        push(name, &fields, out);
+    }
+}
+
+/// Writes something that this end tells: `notice` or `error`.
+pub fn push_told(name: &str, text: &str, out: &mut String) {
+    push(name, &json!({ "text": text }), out);
+}
+
+/// Writes the answer to `/names`, or to `/whois` where only some are asked for.
+pub fn push_names(members: &[Member], whois: Option<&str>, out: &mut String) {
+    let asked = members.iter().filter(|member| whois.is_none_or(|who| answer::matches(member, who)));
+    let members: Vec<Value> = asked.map(member).collect();
+    push("names", &json!({ "members": members }), out);
+}
+
+/// Writes the answer to `/status`.
+pub fn push_status(status: &Status, out: &mut String) {
+    let dialling: Vec<Value> = status.dialling.iter().map(|(addr, why)| json!({ "addr": addr, "why": why })).collect();
+    let links: Vec<Value> = status.links.iter().map(link).collect();
+    let fields = json!({
+        "room": status.room,
+        "me": person(&status.me),
+        "session": status.session,
+        "listening": status.listening,
+        "links": links,
+        "dialling": dialling,
+        "members": status.members,
+        "posts": status.posts,
+        "log_bytes": status.log_bytes,
+        "unconfirmed_bytes": status.unconfirmed_bytes,
+    });
+    push("status", &fields, out);
+}
+
+fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Listening { addr, id, room } => ("listening", json!({ "addr": addr, "id": id, "room": room })),
+        Event::Linked(other) => ("linked", json!({ "peer": peer(other) })),
+        Event::Unlinked(other, end) => ("unlinked", json!({ "peer": peer(other), "reason": end.word() })),
+        Event::Unreached { peer, why } => ("warning", json!({ "text": format!("{peer} cannot be reached: {why}") })),
+        Event::Joined { member, passing } => ("joined", json!({ "member": person(member), "passing": passing })),
+        Event::Left { member, passing, why } => {
+            ("left", json!({ "member": person(member), "passing": passing, "why": why }))
+        }
+        Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
+        Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
+        Event::Gap { from, missed } => ("gap", json!({ "from": person(from), "missed": missed })),
+        Event::Forked(author) => {
+            let text = format!("the key {} signed two different messages under one number", author.id);
+            ("warning", json!({ "text": text, "from": person(author) }))
+        }
+        Event::Delivered { posts, members } => ("delivered", json!({ "posts": posts, "members": members })),
+        Event::Undelivered { missing } => {
+            let people: Vec<Value> = missing.iter().map(person).collect();
+            ("error", json!({ "text": notice::undelivered(missing), "missing": people }))
+        }
+        Event::Skipped { notices } => ("warning", json!({ "text": notice::skipped(*notices) })),
+        Event::Warning(text) => ("warning", json!({ "text": text })),
+        Event::Refused(text) => ("error", json!({ "text": text })),
+        Event::Said { .. } | Event::Names(_) | Event::Status(_) | Event::Ended(_) => return None,
+    })
+}
+
+fn person(person: &Person) -> Value {
+    json!({ "id": person.id, "nick": person.nick })
+}
+
+fn peer(peer: &Peer) -> Value {
+    json!({ "id": peer.person.id, "nick": peer.person.nick, "addr": peer.addr })
+}
+
+fn member(member: &Member) -> Value {
+    json!({
+        "id": member.person.id,
+        "nick": member.person.nick,
+        "myself": member.myself,
+        "sessions": member.sessions,
+        "passing": member.passing,
+        "addresses": member.addresses,
+        "linked": member.linked,
+        "since": time(timestamp(member.since)),
+    })
+}
+
+fn link(link: &LinkStatus) -> Value {
+    json!({
+        "peer": peer(&link.peer),
+        "dialled": link.dialled,
+        "since": time(timestamp(link.since)),
+        "queued_bytes": link.queued_bytes,
+    })
+}
+
+/// RFC 3339 in UTC, with milliseconds.
+fn time(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// Writes `{"event":…,"at":…` and the fields of an object.
+fn push(name: &str, fields: &Value, out: &mut String) {
+    let fields = fields.to_string();
+    let fields = fields.strip_prefix('{').filter(|rest| *rest != "}").map_or("}".to_owned(), |rest| format!(",{rest}"));
+    let _ = writeln!(out, r#"{{"event":"{name}","at":"{:.3}"{fields}"#, Timestamp::now());
+}
+
+/// A say, by hand: its text stands in the frame as JSON already.
+fn push_say(post: &Post, mine: bool, backlog: bool, out: &mut String) {
+    let Body::Say { text, action, part } = &post.body else { return };
+    let text = post.frame.get(text.clone()).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or(r#""""#);
+    let author = post.feed.author;
+    out.reserve(text.len() + 384);
+    let _ = write!(
+        out,
+        r#"{{"event":"say","at":"{:.3}","id":"{author}/{}/{}","from":{{"id":"{author}","nick":{}}},"text":{text},"mine":{mine},"backlog":{backlog}"#,
+        print::timestamp(post.at),
+        post.feed.session,
+        post.number,
+        string(post.nick.as_str()),
+    );
+    for (name, set) in [("action", *action), ("part", *part)] {
+        if set {
+            let _ = write!(out, r#","{name}":true"#);
+        }
+    }
+    out.push_str("}\n");
+}
+
+fn string(text: impl Serialize) -> String {
+    serde_json::to_string(&text).unwrap_or_default()
+}

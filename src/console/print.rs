@@ -1,0 +1,215 @@
+//! From events to lines for people.
+//!
+//! Chat goes one way, notices another, or both the same where a terminal shows them in order. All
+//! text of others comes through the filter here. Owned by the console's thread.
+
+pub(super) mod answer;
+pub(super) mod notice;
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use memchr::memchr_iter;
+use unicode_width::UnicodeWidthStr;
+
+use super::filter::{filter, is_plain_lines, push_filtered};
+use crate::identity::Id;
+use crate::room::event::{Event, Member, Person, Status};
+use crate::wire::record::{Body, FeedId, Post};
+
+/// What is to be written, in order.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// For stdout.
+    pub chat: String,
+    /// For stderr; unused where both go to one terminal.
+    pub notices: String,
+}
+
+/// How to print for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Chat and notices go to one terminal, in order, whole lines only.
+    pub together: bool,
+    /// Use colours in the chat.
+    pub color: bool,
+    /// Do not tell who comes and goes.
+    pub quiet: bool,
+}
+
+/// Prints events for people.
+#[derive(Debug)]
+pub struct Printer {
+    style: Style,
+    me: Id,
+    clock: Clock,
+    /// Whose line goes on: the last thing written was a part of it.
+    open: Option<(FeedId, usize)>,
+    /// Links up: told when the first comes and the last goes.
+    links: usize,
+}
+
+/// The name by which a member is shown. Two that look alike will get a key tag here.
+pub fn display_name(person: &Person) -> String {
+    filter(person.nick.as_str())
+}
+
+impl Printer {
+    /// A printer for this identity.
+    pub fn new(style: Style, me: Id) -> Self {
+        Self { style, me, clock: Clock::new(), open: None, links: 0 }
+    }
+
+    /// Prints what happened. The answers to commands are asked for by `names` and `status`.
+    pub fn event(&mut self, event: &Event, shown: &mut Shown) {
+        if let Event::Said { post, .. } = event {
+            self.said(post, shown);
+        } else if let Some(notice) = self.notice_of(event) {
+            self.put(&notice, shown);
+        }
+    }
+
+    /// Tells one or several lines of this program's own making; they are filtered all the same.
+    pub fn tell(&mut self, text: &str, shown: &mut Shown) {
+        self.put(&notice::Notice::Note(text.to_owned()), shown);
+    }
+
+    /// Tells what went wrong here.
+    pub fn complain(&mut self, text: &str, shown: &mut Shown) {
+        self.put(&notice::Notice::Trouble(text.to_owned()), shown);
+    }
+
+    /// Tells who is here, or more about some of them.
+    pub fn names(&mut self, members: &[Member], whois: Option<&str>, shown: &mut Shown) {
+        let text = match whois {
+            None => answer::names(members),
+            Some(who) => answer::whois(members, who, &mut self.clock),
+        };
+        self.tell(&text, shown);
+    }
+
+    /// Tells how things are, or only who we are.
+    pub fn status(&mut self, status: &Status, only_me: bool, shown: &mut Shown) {
+        let text = if only_me { answer::whoami(status) } else { answer::status(status, &mut self.clock) };
+        self.tell(&text, shown);
+    }
+
+    /// Stops or goes on telling who comes and goes; says which.
+    pub fn toggle_quiet(&mut self, shown: &mut Shown) {
+        self.style.quiet = !self.style.quiet;
+        let told = if self.style.quiet { "no longer telling who comes and goes" } else { "telling who comes and goes" };
+        self.tell(told, shown);
+    }
+
+    /// Ends a line that its author left open.
+    pub fn close_line(&mut self, shown: &mut Shown) {
+        if self.open.take().is_some() && !self.style.together {
+            shown.chat.push('\n');
+        }
+    }
+
+    fn said(&mut self, post: &Post, shown: &mut Shown) {
+        let Body::Say { action, part, .. } = post.body else { return };
+        let text = post.text();
+        let goes_on = self.open.filter(|(feed, _)| *feed == post.feed);
+        let indent = if let Some((_, indent)) = goes_on {
+            if self.style.together {
+                push_spaces(&mut shown.chat, indent);
+            }
+            indent
+        } else {
+            self.close_line(shown);
+            self.push_prefix(post, action, &mut shown.chat)
+        };
+        push_lines(&mut shown.chat, &text, indent);
+        self.open = part.then_some((post.feed, indent));
+        if self.style.together || !part {
+            shown.chat.push('\n');
+        }
+    }
+
+    /// Writes time and name; returns the cells that they take.
+    fn push_prefix(&mut self, post: &Post, action: bool, out: &mut String) -> usize {
+        let name = display_name(&Person::of(post));
+        let (before, behind) = if action { ("* ", " ") } else { ("", ": ") };
+        let time = self.clock.time(post.at);
+        let cells = time.len() + 1 + before.len() + name.width() + behind.len();
+        let _ = if self.style.color {
+            let color = color_of(&post.feed.author);
+            write!(out, "\x1b[2m{time}\x1b[0m {before}\x1b[1;{color}m{name}\x1b[0m{behind}")
+        } else {
+            write!(out, "{time} {before}{name}{behind}")
+        };
+        cells
+    }
+
+    fn put(&mut self, notice: &notice::Notice, shown: &mut Shown) {
+        if self.style.together {
+            self.open = None;
+            notice.push(&mut shown.chat, true, self.style.color);
+        } else {
+            notice.push(&mut shown.notices, false, false);
+        }
+    }
+}
+
+/// One of six colours that are readable on dark and light ground, the same for a key everywhere.
+fn color_of(id: &Id) -> u8 {
+    let [first, ..] = id.0;
+    31 + first % 6
+}
+
+/// Writes lines, the second and further ones indented.
+fn push_lines(out: &mut String, text: &str, indent: usize) {
+    let plain = is_plain_lines(text);
+    out.reserve(text.len());
+    let mut start = 0;
+    for end in memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
+        let line = text.get(start..end).unwrap_or_default();
+        if start > 0 {
+            out.push('\n');
+            if !line.is_empty() {
+                push_spaces(out, indent);
+            }
+        }
+        if plain {
+            out.push_str(line);
+        } else {
+            push_filtered(out, line);
+        }
+        start = end + 1;
+    }
+}
+
+fn push_spaces(out: &mut String, count: usize) {
+    out.extend(std::iter::repeat_n(' ', count));
+}
+
+/// Local wall-clock time. Keeps the last second's, as says come by the thousand in one.
+#[derive(Debug)]
+struct Clock {
+    zone: TimeZone,
+    second: u64,
+    text: String,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { zone: TimeZone::system(), second: u64::MAX, text: String::new() }
+    }
+
+    /// HH:MM:SS of milliseconds since 1970.
+    fn time(&mut self, at: u64) -> &str {
+        if self.second != at / 1_000 {
+            self.second = at / 1_000;
+            self.text = timestamp(at).to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        }
+        &self.text
+    }
+}
+
+/// Milliseconds since 1970 as a time; what no calendar has becomes the last one that it has.
+pub(super) fn timestamp(at: u64) -> Timestamp {
+    i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,154 @@
+//! What is told beside the chat: who comes and goes, and what goes wrong.
+
+use super::{Printer, Shown, display_name};
+use crate::console::filter::push_filtered;
+use crate::identity::Id;
+use crate::room::event::{Event, Peer, Person};
+use crate::wire::end::End;
+
+/// Something to tell. Each may have several lines.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// Good to know.
+    Note(String),
+    /// To be looked at.
+    Trouble(String),
+}
+
+impl Notice {
+    /// Writes it: on a terminal set off from the chat by dashes, on stderr signed by the program.
+    pub(super) fn push(&self, out: &mut String, terminal: bool, color: bool) {
+        let (text, shade) = match self {
+            Notice::Note(text) => (text, "\x1b[2m"),
+            Notice::Trouble(text) => (text, "\x1b[33m"),
+        };
+        let single = !text.contains('\n');
+        for line in text.split('\n') {
+            if color {
+                out.push_str(shade);
+            }
+            out.push_str(match (terminal, self) {
+                (false, Notice::Trouble(_)) => "hobnob: ",
+                _ if single => "-- ",
+                _ => "   ",
+            });
+            push_filtered(out, line);
+            if single && (terminal || matches!(self, Notice::Note(_))) {
+                out.push_str(" --");
+            }
+            if color {
+                out.push_str("\x1b[0m");
+            }
+            out.push('\n');
+        }
+    }
+}
+
+/// Ends of links that are part of a healthy room.
+fn is_ordinary(end: End) -> bool {
+    matches!(end, End::Goodbye | End::Duplicate | End::Surplus | End::Myself)
+}
+
+impl Printer {
+    /// What to tell about an event, if anything.
+    pub(super) fn notice_of(&mut self, event: &Event) -> Option<Notice> {
+        match event {
+            Event::Listening { .. } | Event::Linked(_) | Event::Unlinked(..) => self.link_notice(event),
+            Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
+                (!self.style.quiet).then(|| member_notice(event, self.me)).flatten().map(Notice::Note)
+            }
+            Event::Unreached { peer, why } => Some(Notice::Trouble(format!("{peer} cannot be reached: {why}"))),
+            Event::Gap { from, missed } => {
+                let told = if *missed == 1 { "1 message".to_owned() } else { format!("{missed} messages") };
+                let verb = if *missed == 1 { "is" } else { "are" };
+                Some(Notice::Trouble(format!("{told} of {} {verb} lost", display_name(from))))
+            }
+            Event::Forked(person) => Some(Notice::Trouble(format!(
+                "{} (key {}) signed two different messages under one number: do not trust that key",
+                display_name(person),
+                person.id.short()
+            ))),
+            Event::Undelivered { missing } => Some(Notice::Trouble(undelivered(missing))),
+            Event::Skipped { notices } => Some(Notice::Trouble(skipped(*notices))),
+            Event::Warning(text) | Event::Refused(text) => Some(Notice::Trouble(text.clone())),
+            Event::Delivered { .. } | Event::Said { .. } | Event::Names(_) | Event::Status(_) | Event::Ended(_) => None,
+        }
+    }
+
+    /// Is it connected? Told when the first link comes and when the last one goes; a mesh makes and
+    /// drops others all the time.
+    fn link_notice(&mut self, event: &Event) -> Option<Notice> {
+        match event {
+            Event::Listening { addr, id, room } => {
+                let key = id.short();
+                Some(Notice::Note(format!("in room {room}, key {key}, listening on {addr}")))
+                    .filter(|_| !self.style.quiet)
+            }
+            Event::Linked(peer) => {
+                self.links += 1;
+                let told = self.links == 1 && !self.style.quiet;
+                told.then(|| Notice::Note(format!("linked to {}", peer_name(peer))))
+            }
+            Event::Unlinked(peer, end) => {
+                self.links = self.links.saturating_sub(1);
+                if self.links == 0 {
+                    Some(Notice::Trouble(format!("no link left: {} {}", peer_name(peer), told_end(*end))))
+                } else if is_ordinary(*end) {
+                    None
+                } else {
+                    log::info!("link to {} ended: {end}", peer_name(peer));
+                    None
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+fn told_end(end: End) -> String {
+    if end == End::Vanished { "is gone, the connection broke".to_owned() } else { format!("({})", end.text()) }
+}
+
+fn peer_name(peer: &Peer) -> String {
+    format!("{} at {}", display_name(&peer.person), peer.addr)
+}
+
+/// Who comes and goes; runs that end with their input do so untold.
+fn member_notice(event: &Event, me: Id) -> Option<String> {
+    match event {
+        Event::Joined { member, passing: false } => Some(format!("{} is here", display_name(member))),
+        Event::Left { member, passing: false, why } if why.is_empty() => Some(format!("{} left", display_name(member))),
+        Event::Left { member, passing: false, why } => Some(format!("{} left ({why})", display_name(member))),
+        Event::Lost { member, passing: false } => Some(format!("{} is lost", display_name(member))),
+        Event::Renamed { member, .. } if member.id == me => {
+            Some(format!("you are now called {}", display_name(member)))
+        }
+        Event::Renamed { member, old } => {
+            let old = display_name(&Person { id: member.id, nick: old.clone() });
+            Some(format!("{old} is now called {}", display_name(member)))
+        }
+        _ => None,
+    }
+}
+
+/// Who did not confirm what was said.
+pub(crate) fn undelivered(missing: &[Person]) -> String {
+    if missing.is_empty() {
+        return "not delivered: nobody was there to confirm it".to_owned();
+    }
+    let names: Vec<String> =
+        missing.iter().map(|person| format!("{} ({})", display_name(person), person.id.short())).collect();
+    format!("not confirmed by {}", names.join(", "))
+}
+
+/// What a slow reader missed.
+pub(crate) fn skipped(notices: u64) -> String {
+    format!("{notices} notices were skipped: this end reads too slowly")
+}
+
+impl Shown {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.chat.is_empty() && self.notices.is_empty()
+    }
+}

@@ -1,0 +1,121 @@
+//! What the input thread does with a line it has understood: tells the room, or its own console.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::chunk::split_text;
+use super::command::{COMMANDS, Typed, parse};
+use super::goodbye::leave;
+use super::screen::Screen;
+use crate::room::event::{Command, Said};
+
+/// What the input thread tells the console.
+#[derive(Debug)]
+pub(super) enum Local {
+    /// Show this.
+    Note(String),
+    /// Show that this went wrong.
+    Trouble(String),
+    /// A line of the log, for a terminal that is being edited on.
+    Log(String),
+    /// An answer to this will come.
+    Asked(Query),
+    /// `/quiet`.
+    Quiet,
+    /// `/clear`.
+    Clear,
+    /// The input thread failed.
+    Panicked,
+}
+
+/// What was asked of the room, so what its answer is for.
+#[derive(Debug)]
+pub(super) enum Query {
+    Names,
+    Whois(String),
+    Status,
+    Whoami,
+}
+
+/// The room or the console is gone: the input thread ends.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+/// The ends of the channels that an input thread holds.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    pub(super) commands: Sender<Command>,
+    pub(super) local: Sender<Local>,
+    /// Piped text goes here, at the pace of the room; what is typed goes with the commands.
+    pub(super) says: Option<Sender<Said>>,
+    pub(super) screen: Option<Arc<Screen>>,
+}
+
+impl Speaker {
+    /// Does what a typed line says.
+    pub(super) fn line(&self, line: &str) -> Result<(), Gone> {
+        match parse(line) {
+            Ok(typed) => self.obey(typed),
+            Err(error) => self.tell(Local::Trouble(error.to_string())),
+        }
+    }
+
+    fn obey(&self, typed: Typed) -> Result<(), Gone> {
+        match typed {
+            Typed::Blank => Ok(()),
+            Typed::Say(text) => self.say_all(&text, false),
+            Typed::Act(text) => self.say_all(text.trim_start(), true),
+            Typed::Quit(why) => {
+                leave(&self.commands, why);
+                Ok(())
+            }
+            Typed::Nick(nick) => {
+                if let Some(screen) = &self.screen {
+                    *screen.nick.lock() = nick.clone();
+                }
+                self.command(Command::Nick(nick))
+            }
+            Typed::Names => self.ask(Query::Names, Command::Names),
+            Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
+            Typed::Whoami => self.ask(Query::Whoami, Command::Status),
+            Typed::Status => self.ask(Query::Status, Command::Status),
+            Typed::Quiet => self.tell(Local::Quiet),
+            Typed::Clear => self.tell(Local::Clear),
+            Typed::Version => self.tell(Local::Note(concat!("hobnob ", env!("CARGO_PKG_VERSION")).to_owned())),
+            Typed::Help => self.tell(Local::Note(help())),
+        }
+    }
+
+    fn say_all(&self, text: &str, action: bool) -> Result<(), Gone> {
+        split_text(text).into_iter().try_for_each(|said| self.say(Said { action, ..said }))
+    }
+
+    /// Says something. In piped text this returns once the room has taken it.
+    pub(super) fn say(&self, said: Said) -> Result<(), Gone> {
+        match &self.says {
+            Some(says) => says.send(said).map_err(|_| Gone),
+            None => self.command(Command::Say(said)),
+        }
+    }
+
+    fn ask(&self, query: Query, command: Command) -> Result<(), Gone> {
+        self.tell(Local::Asked(query))?;
+        self.command(command)
+    }
+
+    pub(super) fn command(&self, command: Command) -> Result<(), Gone> {
+        self.commands.send(command).map_err(|_| Gone)
+    }
+
+    pub(super) fn tell(&self, local: Local) -> Result<(), Gone> {
+        self.local.send(local).map_err(|_| Gone)
+    }
+}
+
+fn help() -> String {
+    let width = COMMANDS.iter().map(|command| command.form.len()).max().unwrap_or_default();
+    let lines: Vec<String> =
+        COMMANDS.iter().map(|command| format!("/{:width$}  {}", command.form, command.help)).collect();
+    lines.join("\n")
+}

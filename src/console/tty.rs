@@ -1,0 +1,33 @@
+//! The terminal's settings, kept at the start and put back at the end, on whichever way out.
+
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use parking_lot::Mutex;
+
+/// The settings at the start; none before `save`, or where stdin is no terminal.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Switches off what rustyline switches on beside the settings: bracketed paste. Shows the cursor.
+const PASTE_OFF: &[u8] = b"\x1b[?2004l\x1b[?25h";
+
+/// Keeps the settings of the terminal on stdin.
+pub(super) fn save() {
+    if let Ok(settings) = tcgetattr(io::stdin().as_fd()) {
+        *SAVED.lock() = Some(settings);
+    }
+}
+
+/// Puts the settings back. From any thread, any number of times; without `save` it does nothing.
+pub(super) fn restore() {
+    let saved = SAVED.lock();
+    let Some(settings) = saved.as_ref() else { return };
+    let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, settings);
+    // Past the locks of stdout and stderr, which a stuck thread may hold.
+    if io::stdout().is_terminal() {
+        let _ = nix::unistd::write(io::stdout().as_fd(), PASTE_OFF);
+    } else if let Ok(mut tty) = std::fs::OpenOptions::new().write(true).open("/dev/tty") {
+        let _ = tty.write_all(PASTE_OFF);
+    }
+}

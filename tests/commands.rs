@@ -1,0 +1,61 @@
+//! Promise: a line is said as it was typed, a command is what `/help` says it is, and what is neither
+//! is an error here and nothing to anybody else.
+
+use hobnob::console::command::{COMMANDS, CommandError, Typed, parse};
+use hobnob::wire::record::Nick;
+
+#[test]
+fn a_line_is_said_as_it_was_typed() {
+    assert_eq!(parse("hello  there "), Ok(Typed::Say("hello  there ".into())));
+    assert_eq!(parse(" /quit"), Ok(Typed::Say(" /quit".into())));
+    assert_eq!(parse(""), Ok(Typed::Blank));
+    assert_eq!(parse("  "), Ok(Typed::Blank));
+}
+
+#[test]
+fn two_slashes_say_one() {
+    assert_eq!(parse("//etc/passwd"), Ok(Typed::Say("/etc/passwd".into())));
+    assert_eq!(parse("/say /etc/passwd"), Ok(Typed::Say("/etc/passwd".into())));
+}
+
+#[test]
+fn a_pasted_block_is_text_even_where_it_begins_with_a_slash() {
+    assert_eq!(parse("/quit\n/names"), Ok(Typed::Say("/quit\n/names".into())));
+    assert_eq!(parse("/me one\ntwo"), Ok(Typed::Act("one\ntwo".into())));
+}
+
+#[test]
+fn every_command_that_help_lists_exists() {
+    for command in &COMMANDS {
+        let line =
+            if command.form.contains(' ') { format!("/{} bob", command.name) } else { format!("/{}", command.name) };
+        assert!(parse(&line).is_ok(), "{line}");
+    }
+    assert_eq!(parse("/nick rob"), Ok(Typed::Nick(Nick::new("rob").expect("a nick"))));
+    assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
+    assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
+    assert_eq!(parse("/me  waves"), Ok(Typed::Act(" waves".into())));
+}
+
+#[test]
+fn an_unknown_command_names_the_nearest() {
+    assert_eq!(parse("/nmaes"), Err(CommandError::Misspelled("nmaes".into(), "names")));
+    assert_eq!(parse("/quti now"), Err(CommandError::Misspelled("quti".into(), "quit")));
+    assert_eq!(parse("/frobnicate"), Err(CommandError::Unknown("frobnicate".into())));
+    assert_eq!(parse("/"), Err(CommandError::Unknown(String::new())));
+    assert_eq!(parse("/ hello"), Err(CommandError::Unknown(String::new())));
+}
+
+#[test]
+fn missing_and_surplus_arguments_are_errors() {
+    assert_eq!(parse("/nick"), Err(CommandError::Incomplete("nick NAME")));
+    assert_eq!(parse("/say "), Err(CommandError::Incomplete("say TEXT")));
+    assert_eq!(parse("/nick two words"), Err(CommandError::Nick));
+    assert_eq!(parse("/names bob"), Err(CommandError::Surplus("names")));
+}
+
+#[test]
+fn a_long_goodbye_is_cut_to_what_the_wire_allows() {
+    let Ok(Typed::Quit(why)) = parse(&format!("/quit {}", "ö".repeat(1_000))) else { unreachable!() };
+    assert_eq!(why.len(), hobnob::limits::WHY_BYTES_MAX);
+}
