@@ -14,7 +14,7 @@
 //! and writers may block on the router's bounded channel; no cycle of waits exists.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
@@ -38,16 +38,13 @@ mod writer;
 
 use router::Message;
 
-/// The port where peers are accepted by default.
-pub const PORT_DEFAULT: u16 = 4646;
-
 /// Where to accept peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
     /// Nowhere.
     No,
-    /// At the default port of all addresses, or at any free one if that is taken.
-    Default,
+    /// Here, or at any free port if this one is taken.
+    Preferably(SocketAddr),
     /// Here and nowhere else.
     At(SocketAddr),
 }
@@ -130,12 +127,11 @@ pub fn start(mut config: room::Config, listen: Listen, console: Console) -> Resu
 }
 
 fn bind(listen: Listen) -> Result<Option<TcpListener>, StartError> {
-    let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
     let bind = |addr| TcpListener::bind(addr).map_err(|error| StartError::Bind { addr, error });
     match listen {
         Listen::No => Ok(None),
         Listen::At(addr) => bind(addr).map(Some),
-        Listen::Default => bind(any(PORT_DEFAULT)).or_else(|_| bind(any(0))).map(Some),
+        Listen::Preferably(addr) => bind(addr).or_else(|_| bind(SocketAddr::new(addr.ip(), 0))).map(Some),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod console;
+pub mod daemon;
 pub mod identity;
 pub mod limits;
 pub mod room;

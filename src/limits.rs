@@ -164,6 +164,9 @@ pub const LOST_CLAIMS_MAX: usize = 8;
 /// and their count is told.
 pub const NOTICES_MAX: usize = 1_024;
 
+/// Commands on the way from the console to the router, which takes each at once.
+pub const COMMANDS_MAX: usize = 16;
+
 /// Events on the way from the router to the console.
 pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
 

@@ -4,10 +4,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use hobnob::args::{Args, Task, render_manual};
-use hobnob::console::{Input, LogWriter, Options};
+use crossbeam_channel::bounded;
+use hobnob::args::{Args, LISTEN_DEFAULT, Task, render_manual};
+use hobnob::console::{self, Channels, Input, LogWriter, Options};
+use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
+use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::room::event::{Outcome, Person};
+use hobnob::room::{Config, Reach};
+use thiserror::Error;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -24,7 +29,7 @@ fn main() -> ExitCode {
                 Ok(outcome) => ExitCode::from(exit_code(outcome)),
                 Err(error) => {
                     let _ = writeln!(io::stderr(), "hobnob: {error}");
-                    ExitCode::from(EXIT_CONFIGURATION)
+                    ExitCode::from(error.exit_code())
                 }
             }
         }
@@ -70,7 +75,41 @@ fn start_log(verbose: u8) {
         .init();
 }
 
-fn run(args: &Args) -> Result<Outcome, IdentityError> {
+/// Why a run did not begin.
+#[derive(Debug, Error)]
+enum RunError {
+    /// There is no key to be somebody with.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The node could not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A pipe that neither dials nor accepts anybody.
+    #[error("nobody to say it to: name a PEER, or --listen for some")]
+    Nobody,
+    /// The system gave no random numbers.
+    #[error("no random numbers from the system: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Signals could not be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(#[from] ctrlc::Error),
+}
+
+impl RunError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Identity(_) | RunError::Nobody => EXIT_CONFIGURATION,
+            RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => exit_code(Outcome::Failed),
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<Outcome, RunError> {
+    let input = Input::of_stdin();
+    let passing = input == Input::Text && !args.stay && args.listen.is_none();
+    if passing && args.peers.is_empty() {
+        return Err(RunError::Nobody);
+    }
     let nick = args.nick();
     let identity = match (&args.identity, args.ephemeral) {
         (_, true) => Identity::ephemeral()?,
@@ -78,15 +117,42 @@ fn run(args: &Args) -> Result<Outcome, IdentityError> {
         (None, _) => Identity::load_or_create(&key_path(nick.as_str())?)?,
     };
     let options = Options {
-        me: Person { id: identity.id(), nick },
+        me: Person { id: identity.id(), nick: nick.clone() },
         json: args.json,
         color: args.color,
         quiet: args.quiet,
         commands: args.commands,
-        input: Input::of_stdin(),
+        input,
     };
-    // Here the daemon starts, `ctrlc::set_handler` gets `leave_or_exit`, and `console::run` shows what
-    // the room tells.
-    log::info!("{} has no room to go to yet", options.me.nick);
-    Ok(Outcome::NoPeer)
+    let config = Config {
+        identity,
+        session: getrandom::u64()? % NUMBER_MAX + 1,
+        nick,
+        room: args.room.clone(),
+        reach: match () {
+            () if args.no_mesh || passing => Reach::NamedOnly,
+            () if args.no_listen => Reach::Undialable,
+            () => Reach::Dialable,
+        },
+        listening: None,
+        named: args.peers.iter().map(ToString::to_string).collect(),
+        passing,
+        wait_ms: args.wait * 1_000,
+        linger_ms: args.linger * 1_000,
+        backlog_lines: args.backlog,
+        log_bytes_max: LOG_BYTES_MAX,
+        seed: getrandom::u64()?,
+    };
+    let listen = match args.listen {
+        _ if args.no_listen || passing => Listen::No,
+        Some(addr) => Listen::At(addr),
+        None => Listen::Preferably(LISTEN_DEFAULT),
+    };
+    let (say, says) = bounded(0);
+    let (command, commands) = bounded(COMMANDS_MAX);
+    let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
+    daemon::start(config, listen, Console { says, commands, events: event })?;
+    let for_signals = command.clone();
+    ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
+    Ok(console::run(options, Channels { says: say, commands: command, events }))
 }

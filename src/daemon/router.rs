@@ -50,7 +50,7 @@ pub(super) fn start(
         let mut out = Vec::new();
         let room = Room::new(config, clock.now(), &mut out);
         let mut router =
-            Router { room, clock, writers, shared, console, unsent: None, next_link: 1, next_tick_at: 0, ended: None };
+            Router { room, clock, writers, shared, console, piping: true, unsent: None, next_link: 1, next_tick_at: 0, ended: None };
         router.carry_out(out);
         router.run(&inbox);
     })
@@ -62,6 +62,8 @@ struct Router {
     writers: Vec<Handle>,
     shared: Shared,
     console: Console,
+    /// Piped text may still come.
+    piping: bool,
     /// An event that the console had no room for.
     unsent: Option<Event>,
     next_link: LinkId,
@@ -103,7 +105,7 @@ impl Router {
         if let Ok(message) = inbox.try_recv() {
             return Wake::Message(message);
         }
-        let may_say = self.room.may_say();
+        let may_say = self.piping && self.room.may_say();
         let mut select = Select::new();
         let from_inbox = select.recv(inbox);
         let from_user = select.recv(&self.console.commands);
@@ -119,7 +121,9 @@ impl Router {
             return ready.recv(&self.console.commands).map_or(Wake::Gone, |command| Wake::Input(Input::Command(command)));
         }
         if Some(index) == from_pipe {
-            return ready.recv(&self.console.says).map_or(Wake::Gone, |said| Wake::Input(Input::Say(said)));
+            let said = ready.recv(&self.console.says);
+            self.piping = said.is_ok();
+            return said.map_or(Wake::Time, |said| Wake::Input(Input::Say(said)));
         }
         if Some(index) == to_user
             && let Some(event) = self.unsent.take()

@@ -105,7 +105,8 @@ impl Room {
     // ---- the end of the input -----------------------------------------------------------------------
 
     fn end_of_input(&mut self) {
-        if matches!(self.ending, Ending::Open) {
+        // A node that stays has nothing to end.
+        if self.config.passing && matches!(self.ending, Ending::Open) {
             let (last, progress_at) = (self.log.have(&self.me), self.now.mono);
             self.ending = Ending::Confirming(Confirmation { last, required: None, progress: 0, progress_at });
         }
