@@ -136,7 +136,12 @@ fn bind(listen: Listen) -> Result<Option<TcpListener>, StartError> {
 }
 
 /// Starts a thread whose panic ends the program with a word: a daemon is never left half dead.
-fn spawn(name: String, stack_bytes: Option<usize>, shared: &Shared, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn spawn(
+    name: String,
+    stack_bytes: Option<usize>,
+    shared: &Shared,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let mut builder = thread::Builder::new().name(name.clone());
     if let Some(bytes) = stack_bytes {
         builder = builder.stack_size(bytes);

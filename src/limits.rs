@@ -167,6 +167,12 @@ pub const NOTICES_MAX: usize = 1_024;
 /// Commands on the way from the console to the router, which takes each at once.
 pub const COMMANDS_MAX: usize = 16;
 
+/// Posts that wait for a slow terminal or reader of stdout, in bytes. Beyond, this node's acks wait for
+/// it, so that a source goes no faster than its readers' outputs move; one that stands still for
+/// `MEMBER_STALLED_MS` is no longer waited for. An eighth of the log: with a full window of every
+/// source behind it nothing is evicted unshown.
+pub const LOCAL_LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Events on the way from the router to the console.
 pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
 

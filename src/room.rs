@@ -133,6 +133,8 @@ pub enum Input {
     Command(Command),
     /// Piped text, taken while `may_say`.
     Say(Said),
+    /// The user's side has taken events, and `owes_answers` held.
+    Shown,
     /// Time passed.
     Tick,
 }
@@ -294,6 +296,7 @@ impl Room {
             Input::Drained { link, bytes } => self.drained(link, bytes, out),
             Input::Command(command) => self.command(command, out),
             Input::Say(said) => self.say(&said, out),
+            Input::Shown => {}
             Input::Tick => self.tick(out),
         }
         self.settle(out);
@@ -307,12 +310,17 @@ impl Room {
     /// The next thing to show to the user.
     pub fn next_event(&mut self) -> Option<Event> {
         let roster = &self.roster;
-        self.local.next(&self.log, self.me.author, |feed| roster.person(feed))
+        self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
     }
 
     /// Whether `next_event` would give something.
     pub fn has_events(&self) -> bool {
         !self.local.is_empty()
+    }
+
+    /// Whether acks wait for the user's side to take events.
+    pub fn owes_answers(&self) -> bool {
+        self.flood.owes_answers()
     }
 
     /// When the room wants to hear of the time again, on the monotonic clock.
@@ -451,6 +459,7 @@ impl Room {
         if self.roster_changed_at.is_some() {
             self.show_roster();
         }
+        self.answer_late(out);
         self.end_step(out);
         self.local.compact(&self.log);
     }

@@ -49,8 +49,18 @@ pub(super) fn start(
         let clock = Clock { start: std::time::Instant::now() };
         let mut out = Vec::new();
         let room = Room::new(config, clock.now(), &mut out);
-        let mut router =
-            Router { room, clock, writers, shared, console, piping: true, unsent: None, next_link: 1, next_tick_at: 0, ended: None };
+        let mut router = Router {
+            room,
+            clock,
+            writers,
+            shared,
+            console,
+            piping: true,
+            unsent: None,
+            next_link: 1,
+            next_tick_at: 0,
+            ended: None,
+        };
         router.carry_out(out);
         router.run(&inbox);
     })
@@ -84,6 +94,9 @@ impl Router {
     fn run(mut self, inbox: &Receiver<Message>) {
         while self.ended.is_none() {
             self.show();
+            if self.room.owes_answers() {
+                self.step(Input::Shown);
+            }
             match self.wait(inbox) {
                 Wake::Message(message) => self.take(message),
                 Wake::Input(input) => self.step(input),
@@ -118,7 +131,9 @@ impl Router {
             return ready.recv(inbox).map_or(Wake::Gone, Wake::Message);
         }
         if index == from_user {
-            return ready.recv(&self.console.commands).map_or(Wake::Gone, |command| Wake::Input(Input::Command(command)));
+            return ready
+                .recv(&self.console.commands)
+                .map_or(Wake::Gone, |command| Wake::Input(Input::Command(command)));
         }
         if Some(index) == from_pipe {
             let said = ready.recv(&self.console.says);

@@ -29,6 +29,8 @@ pub(super) struct Flood {
     pulls: BTreeMap<FeedId, Pull>,
     /// Per feed, the links that brought its last marked posts first.
     marks: BTreeMap<FeedId, Marks>,
+    /// Marks whose answers wait for this node's own output.
+    unanswered: BTreeMap<FeedId, (u64, LinkId)>,
     sharers: u64,
     warned_of_feeds: bool,
 }
@@ -50,6 +52,10 @@ struct Marks {
 impl Flood {
     pub(super) fn is_pulling(&self) -> bool {
         !self.pulls.is_empty()
+    }
+
+    pub(super) fn owes_answers(&self) -> bool {
+        !self.unanswered.is_empty()
     }
 
     /// Other feeds with a recent mark: their windows share the log with ours.
@@ -183,7 +189,7 @@ impl Room {
         if self.completion.covers(&feed, number) {
             self.local.hold_back(&post);
         } else {
-            self.local.show(&post, self.completion.is_under_way());
+            self.local.show(&post, self.completion.is_under_way(), self.now.mono);
         }
         if post.ack && feed != self.me {
             self.answer_mark(feed, number, from, out);
@@ -590,6 +596,23 @@ impl Room {
         if marks.routes.len() > MARK_ROUTES_MAX {
             marks.routes.pop_front();
         }
+        if self.local.is_behind(self.now.mono) {
+            self.flood.unanswered.insert(feed, (number, link));
+        } else {
+            self.answer(feed, number, link, out);
+        }
+    }
+
+    /// Gives the answers that waited for this node's own output.
+    pub(super) fn answer_late(&mut self, out: &mut Vec<Output>) {
+        if self.flood.owes_answers() && !self.local.is_behind(self.now.mono) {
+            for (feed, (number, link)) in std::mem::take(&mut self.flood.unanswered) {
+                self.answer(feed, number, link, out);
+            }
+        }
+    }
+
+    fn answer(&mut self, feed: FeedId, number: u64, link: LinkId, out: &mut Vec<Output>) {
         let first = self.log.feed(&feed).map_or(1, |feed| feed.whole_from);
         let ack = Ack::encode(feed, self.me, (first, number), &self.domain, &self.config.identity);
         self.send_ack(link, &ack, out);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::Id;
-use crate::limits::NOTICES_MAX;
+use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS, NOTICES_MAX};
 use crate::wire::record::{Body, FeedId, Post};
 
 use super::event::{Event, Person};
@@ -16,7 +16,7 @@ use super::log::Log;
 
 #[derive(Debug)]
 enum Item {
-    Post { feed: FeedId, number: u64, backlog: bool },
+    Post { feed: FeedId, number: u64, bytes: usize, backlog: bool },
     Notice(Box<Event>),
 }
 
@@ -24,6 +24,10 @@ enum Item {
 #[derive(Debug)]
 pub(super) struct Local {
     items: VecDeque<Item>,
+    /// The frames of the posts among them.
+    lag_bytes: usize,
+    /// When a post was taken last, or began to wait for that.
+    progress_at: u64,
     notices: usize,
     skipped: u64,
     /// Posts that were evicted before they were taken.
@@ -39,6 +43,8 @@ impl Local {
     pub(super) fn new(backlog_lines_max: usize) -> Self {
         Self {
             items: VecDeque::new(),
+            lag_bytes: 0,
+            progress_at: 0,
             notices: 0,
             skipped: 0,
             missed: BTreeMap::new(),
@@ -49,11 +55,22 @@ impl Local {
     }
 
     /// Shows a say; `later` is after the backlog.
-    pub(super) fn show(&mut self, post: &Post, later: bool) {
-        if matches!(post.body, Body::Say { .. }) {
-            let queue = if later { &mut self.held_back } else { &mut self.items };
-            queue.push_back(Item::Post { feed: post.feed, number: post.number, backlog: false });
+    pub(super) fn show(&mut self, post: &Post, later: bool, now: u64) {
+        if !matches!(post.body, Body::Say { .. }) {
+            return;
         }
+        if self.lag_bytes == 0 {
+            self.progress_at = now;
+        }
+        let bytes = post.frame.len();
+        self.lag_bytes += bytes;
+        let queue = if later { &mut self.held_back } else { &mut self.items };
+        queue.push_back(Item::Post { feed: post.feed, number: post.number, bytes, backlog: false });
+    }
+
+    /// Whether the user's side is behind and still moving, so that it is worth waiting for.
+    pub(super) fn is_behind(&self, now: u64) -> bool {
+        self.lag_bytes > LOCAL_LAG_BYTES_MAX && now < self.progress_at + MEMBER_STALLED_MS
     }
 
     /// Keeps a say from before this node came, for `show_backlog`.
@@ -82,7 +99,7 @@ impl Local {
             first = index;
         }
         for (_, feed, number) in self.backlog.drain(..).skip(first) {
-            self.items.push_back(Item::Post { feed, number, backlog: true });
+            self.items.push_back(Item::Post { feed, number, bytes: 0, backlog: true });
         }
         self.items.append(&mut self.held_back);
     }
@@ -108,13 +125,21 @@ impl Local {
     }
 
     /// The next thing to show. `me` is this identity; `name` finds an author's name.
-    pub(super) fn next(&mut self, log: &Log, me: Id, name: impl Fn(&FeedId) -> Option<Person>) -> Option<Event> {
+    pub(super) fn next(
+        &mut self,
+        log: &Log,
+        me: Id,
+        name: impl Fn(&FeedId) -> Option<Person>,
+        now: u64,
+    ) -> Option<Event> {
         self.tell_missed(log, name);
         if self.skipped > 0 {
             return Some(Event::Skipped { notices: std::mem::take(&mut self.skipped) });
         }
         match self.items.pop_front()? {
-            Item::Post { feed, number, backlog } => {
+            Item::Post { feed, number, bytes, backlog } => {
+                self.lag_bytes -= bytes;
+                self.progress_at = now;
                 let post = log.feed(&feed)?.post(number)?;
                 Some(Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog })
             }
@@ -127,10 +152,11 @@ impl Local {
 
     /// Puts a notice in the place of posts at the front that were evicted.
     fn tell_missed(&mut self, log: &Log, name: impl Fn(&FeedId) -> Option<Person>) {
-        while let Some(item @ Item::Post { .. }) = self.items.front() {
+        while let Some(item @ Item::Post { bytes, .. }) = self.items.front() {
             if !note_missed(&mut self.missed, item, log) {
                 break;
             }
+            self.lag_bytes -= bytes;
             self.items.pop_front();
         }
         for (feed, missed) in std::mem::take(&mut self.missed) {
@@ -147,6 +173,8 @@ impl Local {
             let missed = &mut self.missed;
             self.items.retain(|item| !note_missed(missed, item, log));
             self.held_back.retain(|item| !note_missed(missed, item, log));
+            let bytes = |item: &Item| if let Item::Post { bytes, .. } = item { *bytes } else { 0 };
+            self.lag_bytes = self.items.iter().chain(&self.held_back).map(bytes).sum();
         }
     }
 }
@@ -154,7 +182,7 @@ impl Local {
 /// Whether a post in the queue was evicted; then it is counted, unless it is backlog, which was
 /// never owed.
 fn note_missed(missed: &mut BTreeMap<FeedId, u64>, item: &Item, log: &Log) -> bool {
-    let Item::Post { feed, number, backlog } = item else { return false };
+    let Item::Post { feed, number, backlog, .. } = item else { return false };
     if log.feed(feed).is_some_and(|kept| kept.post(*number).is_some()) {
         return false;
     }
