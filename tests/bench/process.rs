@@ -28,11 +28,14 @@ const COMPLAINT_BYTES_MAX: usize = 400;
 /// The children that run, for `kill_all`.
 static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Kills the children that still run; for a signal that ends the bench itself.
+/// Kills the children that still run; for a signal that ends the bench itself. The lock is kept, so
+/// that no other one is started.
 pub(crate) fn kill_all() {
-    for id in RUNNING.lock().iter() {
+    let running = RUNNING.lock();
+    for id in running.iter() {
         let _ = kill(Pid::from_raw(*id), Signal::SIGKILL);
     }
+    std::mem::forget(running);
 }
 
 /// Asks again and again until there is an answer.

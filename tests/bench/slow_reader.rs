@@ -8,7 +8,7 @@ use crate::Scale;
 use crate::contender::{Contender, Shape};
 use crate::failure::Failure;
 use crate::hobnob::Hobnob;
-use crate::stream::{Sample, Text, measure};
+use crate::stream::{Sample, Text, prepare};
 use crate::table::{Table, median, spread, thousands, verdict};
 
 const RECEIVERS: usize = 10;
@@ -33,7 +33,10 @@ pub(crate) fn run(scale: Scale, text: &Text) -> bool {
 fn pairs(scale: Scale, text: &Text) -> Result<Vec<(Sample, Sample)>, Failure> {
     let mut pairs = Vec::new();
     for run in 1..=scale.runs {
-        let one = |frozen| measure(&mut Hobnob.start(Shape::Star(RECEIVERS))?, text, scale.lines, frozen);
+        let one = |frozen| {
+            let mut net = Hobnob.start(Shape::Star(RECEIVERS))?;
+            prepare(&mut net, scale.lines)?.measure(&mut net, text, frozen)
+        };
         // Every second pair the other way round, so that neither kind always comes first.
         let (good, slow) = if run % 2 == 1 {
             let good = one(0)?;

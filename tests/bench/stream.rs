@@ -159,7 +159,8 @@ impl Drain {
         self.last = number;
         self.lines += 1;
         if number == self.expected {
-            // What is missing now comes out of order or never.
+            // What is missing now comes out of order or never. Counted before it is told.
+            self.publish();
             let _ = self.news.send(News::Complete(Instant::now()));
         }
     }
@@ -184,8 +185,9 @@ impl Drains {
         Self { counts, news }
     }
 
-    fn lines(&self) -> u64 {
-        self.counts.iter().map(|count| count.lines.load(Ordering::Relaxed)).sum()
+    /// Lines shown so far by all but the first so many receivers.
+    fn lines(&self, skip: usize) -> u64 {
+        self.counts.iter().skip(skip).map(|count| count.lines.load(Ordering::Relaxed)).sum()
     }
 
     fn misplaced(&self) -> u64 {
@@ -236,8 +238,8 @@ impl Drains {
                 Ok(News::Ready) => {}
                 Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => return Err(death(net)),
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.lines() > lines {
-                        lines = self.lines();
+                    if self.lines(0) > lines {
+                        lines = self.lines(0);
                         moved = Instant::now();
                     }
                     if moved.elapsed() > STALL_LIMIT {
@@ -273,33 +275,49 @@ fn death(net: &mut Net) -> Failure {
     })
 }
 
-/// Makes the receivers ready, sends the lines through, and measures. `frozen` receivers, the
-/// first ones, are stopped before the stream begins, and not counted.
-pub(crate) fn measure(net: &mut Net, text: &Text, lines: u64, frozen: usize) -> Result<Sample, Failure> {
+/// A net whose processes are all connected.
+pub(crate) struct Prepared {
+    drains: Drains,
+    stdin: ChildStdin,
+    lines: u64,
+}
+
+/// Makes the receivers ready for so many lines.
+pub(crate) fn prepare(net: &mut Net, lines: u64) -> Result<Prepared, Failure> {
     let drains = Drains::start(net, lines);
     let mut stdin = net.sender.take_stdin().ok_or(Failure::Missing("the sender's stdin"))?;
     drains.await_ready(net, &mut stdin)?;
-    for receiver in net.receivers.iter().take(frozen) {
-        receiver.freeze()?;
-    }
-    let counted = net.receivers.len() - frozen;
-    let before = usages(net)?;
-    let start = Instant::now();
-    let feeder = feed(stdin, text, lines);
-    let end = drains.await_complete(net, counted)?;
-    let after = usages(net)?;
-    finish(net, feeder, frozen > 0)?;
+    Ok(Prepared { drains, stdin, lines })
+}
 
-    let delivered: u64 = drains.counts.iter().skip(frozen).map(|count| count.lines.load(Ordering::Relaxed)).sum();
-    let cpu: Duration = after.iter().zip(&before).map(|(after, before)| after.cpu.saturating_sub(before.cpu)).sum();
-    let fraction = float(delivered) / float(lines * counted as u64);
-    Ok(Sample {
-        rate: float(lines) * fraction / (end - start).as_secs_f64(),
-        lost: (lines * counted as u64).saturating_sub(delivered),
-        misplaced: drains.misplaced(),
-        cpu_micros: cpu.as_secs_f64() * 1e6 / float(delivered.max(1)),
-        peak_bytes: peaks(net, &after),
-    })
+impl Prepared {
+    /// Sends the lines through, and measures. `frozen` receivers, the first ones, are stopped
+    /// before the stream begins, and not counted.
+    pub(crate) fn measure(self, net: &mut Net, text: &Text, frozen: usize) -> Result<Sample, Failure> {
+        let Prepared { drains, stdin, lines } = self;
+        for receiver in net.receivers.iter().take(frozen) {
+            receiver.freeze()?;
+        }
+        let counted = net.receivers.len() - frozen;
+        let wanted = lines * counted as u64;
+        let before = usages(net)?;
+        let start = Instant::now();
+        let feeder = feed(stdin, text, lines);
+        let end = drains.await_complete(net, counted)?;
+        let after = usages(net)?;
+        if frozen == 0 {
+            finish(net, feeder)?;
+        }
+        let delivered = drains.lines(frozen);
+        let cpu: Duration = after.iter().zip(&before).map(|(after, before)| after.cpu.saturating_sub(before.cpu)).sum();
+        Ok(Sample {
+            rate: float(delivered) / float(counted as u64) / (end - start).as_secs_f64(),
+            lost: wanted.saturating_sub(delivered),
+            misplaced: drains.misplaced(),
+            cpu_micros: cpu.as_secs_f64() * 1e6 / float(delivered.max(1)),
+            peak_bytes: peaks(net, &after),
+        })
+    }
 }
 
 fn usages(net: &Net) -> Result<Vec<Usage>, Failure> {
@@ -326,11 +344,12 @@ fn feed(mut stdin: ChildStdin, text: &Text, lines: u64) -> thread::JoinHandle<Ch
     })
 }
 
-/// Tells the sender that its input ends. It has to end by itself, satisfied, unless a receiver is
-/// frozen, for whom it may wait.
-fn finish(net: &mut Net, feeder: thread::JoinHandle<ChildStdin>, kill: bool) -> Result<(), Failure> {
-    if !feeder.is_finished() || kill {
-        // It is killed when the net is dropped, and that ends the feeder.
+/// Tells the sender that its input ends. It has to end by itself, satisfied; so this is not for a
+/// net with a frozen receiver, for whom it may wait.
+fn finish(net: &mut Net, feeder: thread::JoinHandle<ChildStdin>) -> Result<(), Failure> {
+    if !feeder.is_finished() {
+        // Lines were lost and the sender takes no more. It is killed when the net is dropped, and
+        // that ends the feeder.
         return Ok(());
     }
     drop(feeder.join());

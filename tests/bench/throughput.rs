@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::hobnob::{Hobnob, check_chain};
 use crate::mosquitto::Mosquitto;
 use crate::ncat::Ncat;
-use crate::stream::{Sample, Text, measure};
+use crate::stream::{Sample, Text, prepare};
 use crate::table::{Table, mebibytes, median, ratio, spread, thousands, verdict};
 
 const SHAPES: [Shape; 3] = [Shape::Star(1), Shape::Star(10), Shape::Chain];
@@ -85,11 +85,11 @@ pub(crate) fn run(scale: Scale, text: &Text) -> bool {
 
 fn one(contender: &dyn Contender, shape: Shape, scale: Scale, text: &Text) -> Result<Sample, Failure> {
     let mut net = contender.start(shape)?;
-    let sample = measure(&mut net, text, scale.lines / contender.lines_divisor(), 0)?;
+    let prepared = prepare(&mut net, scale.lines / contender.lines_divisor())?;
     if shape == Shape::Chain && contender.name() == Hobnob.name() {
         check_chain(&mut net)?;
     }
-    Ok(sample)
+    prepared.measure(&mut net, text, 0)
 }
 
 /// The median rate of a contender in a shape, if it was measured.
