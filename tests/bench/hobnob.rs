@@ -1,0 +1,90 @@
+//! hobnob itself, driven by its command line as a user would, its links in the clear.
+
+use std::process::{Command, Stdio};
+
+use crate::contender::{CHAIN_RELAYS, Contender, Net, Shape};
+use crate::failure::Failure;
+use crate::process::{Process, connections};
+
+/// The contender that the table is about.
+#[derive(Debug)]
+pub(crate) struct Hobnob;
+
+/// A hobnob that keeps nothing on disk, with a nick.
+pub(crate) fn hobnob(nick: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    command.args(["--ephemeral", "--plaintext", "--nick", nick]);
+    command
+}
+
+/// A listener that shows what is said from now on.
+pub(crate) fn receiver(nick: &str, peer: &str) -> Command {
+    let mut command = hobnob(nick);
+    command.args(["--no-listen", "--backlog", "0", "--quiet", peer]);
+    command
+}
+
+impl Contender for Hobnob {
+    fn name(&self) -> &'static str {
+        "hobnob"
+    }
+
+    fn can(&self, _: Shape) -> bool {
+        true
+    }
+
+    fn start(&self, shape: Shape) -> Result<Net, Failure> {
+        match shape {
+            Shape::Star(receivers) => start_star(receivers),
+            Shape::Chain => start_chain(),
+        }
+    }
+}
+
+fn start_star(receivers: usize) -> Result<Net, Failure> {
+    let mut command = hobnob("relay");
+    command.args(["--quiet", "--listen", "127.0.0.1:0"]);
+    let mut relay = Process::spawn("relay", &mut command, Stdio::null(), Stdio::null())?;
+    let addr = format!("127.0.0.1:{}", relay.listening_port()?);
+    let receivers = (0..receivers).map(|index| {
+        let name = format!("r{index}");
+        Process::spawn(&name, &mut receiver(&name, &addr), Stdio::null(), Stdio::piped())
+    });
+    let receivers = receivers.collect::<Result<_, _>>()?;
+    let sender = Process::spawn("sender", hobnob("src").arg(&addr), Stdio::piped(), Stdio::null())?;
+    Ok(Net { sender, relays: vec![relay], receivers, _scratch: None })
+}
+
+/// From the far end: each relay names the one behind it, and `--no-mesh` keeps them from linking
+/// to those of whom they learn.
+fn start_chain() -> Result<Net, Failure> {
+    let mut relays = Vec::new();
+    let mut addrs: Vec<String> = Vec::new();
+    for index in 0..CHAIN_RELAYS {
+        let name = format!("relay{index}");
+        let mut command = hobnob(&name);
+        command.args(["--quiet", "--no-mesh", "--listen", "127.0.0.1:0"]).args(addrs.last());
+        let mut relay = Process::spawn(&name, &mut command, Stdio::null(), Stdio::null())?;
+        addrs.push(format!("127.0.0.1:{}", relay.listening_port()?));
+        relays.push(relay);
+    }
+    let far = addrs.first().map_or("", String::as_str);
+    let mut command = receiver("r0", far);
+    let receivers = vec![Process::spawn("r0", command.arg("--no-mesh"), Stdio::null(), Stdio::piped())?];
+    let mut command = hobnob("src");
+    let sender = Process::spawn("sender", command.arg("--no-mesh").args(addrs.last()), Stdio::piped(), Stdio::null())?;
+    Ok(Net { sender, relays, receivers, _scratch: None })
+}
+
+/// Checks that each relay of a chain was dialled by its neighbours alone.
+pub(crate) fn check_chain(net: &mut Net) -> Result<(), Failure> {
+    for (index, relay) in net.relays.iter_mut().enumerate() {
+        // The far end is dialled by the receiver and by the relay before it.
+        let wanted = if index == 0 { 2 } else { 1 };
+        let found = connections(relay.listening_port()?);
+        if found != wanted {
+            return Err(Failure::Topology { name: relay.name().to_owned(), found, wanted });
+        }
+    }
+    Ok(())
+}

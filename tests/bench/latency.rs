@@ -1,0 +1,305 @@
+//! How long a said line takes to 10, 100 and 1,000 links of the node where it is said.
+//!
+//! A hundred lines a second, each with the time at which it was written to the node's stdin; the
+//! receivers are sockets of this process, two threads for all of them, so that the clock is the
+//! same one and receiving costs little. Beside it a loop in a bare process that writes each line to
+//! as many sockets. Promised: the median and the 99th percentile at most twice the bare loop's.
+
+use std::io::Write;
+use std::process::{ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::Scale;
+use crate::bare::start_fan;
+use crate::failure::Failure;
+use crate::hobnob::{hobnob, receiver};
+use crate::link::{BareTap, STAMP_DIGITS, Tap, WireTap};
+use crate::process::{Process, READY_LIMIT};
+use crate::stream::{LINE_BYTES, float};
+use crate::table::{Table, median, verdict};
+
+const LINKS: [usize; 3] = [10, 100, 1_000];
+
+/// A hundred lines a second,
+const LINE_EVERY: Duration = Duration::from_millis(10);
+
+/// for four seconds.
+const LINES: u64 = 400;
+
+/// Threads that receive.
+const THREADS: usize = 2;
+
+/// How long lines may still be under way after the last was written.
+const TAIL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a receiving thread looks whether it shall end, and a probe is said again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Promised: at most so many times the bare loop's.
+const RATIO_MAX: f64 = 2.0;
+
+/// p50, p99 and p99.9, in microseconds.
+type Percentiles = [f64; 3];
+
+/// The runs with one number of links.
+#[derive(Default)]
+struct Series {
+    hobnob: Vec<Percentiles>,
+    bare: Vec<Percentiles>,
+}
+
+/// Runs everything; returns whether hobnob could be measured.
+pub(crate) fn run(scale: Scale) -> bool {
+    let mut table =
+        Table::new(&["links", "", "p50 µs", "p99 µs", "p99.9 µs", "p50 to bare", "p99 to bare", "p99.9 to bare"]);
+    let mut verdicts = Vec::new();
+    let mut measured = true;
+    for links in LINKS {
+        let mut series = Series::default();
+        if let Err(failure) = runs(scale, links, &mut series) {
+            println!("latency, {links} links, stopped: {failure}");
+            measured = false;
+        }
+        rows(&mut table, links, &series, &mut verdicts);
+    }
+    table.print(&format!(
+        "Latency: 100 lines a second for 4 s, from the write to the node's stdin to the read at each link;\n\
+         medians of {} interleaved runs.",
+        scale.runs
+    ));
+    println!();
+    for (holds, what) in verdicts {
+        verdict(holds, &what);
+    }
+    measured
+}
+
+fn runs(scale: Scale, links: usize, series: &mut Series) -> Result<(), Failure> {
+    let mut broken = None;
+    for run in 1..=scale.runs {
+        // A failure of hobnob's leaves the bare numbers standing.
+        if broken.is_none() {
+            match run_hobnob(links) {
+                Ok(percentiles) => {
+                    eprintln!("run {run}, {links} links, hobnob: {percentiles:.0?} µs");
+                    series.hobnob.push(percentiles);
+                }
+                Err(failure) => broken = Some(failure),
+            }
+        }
+        let percentiles = run_bare(links)?;
+        eprintln!("run {run}, {links} links, bare loop: {percentiles:.0?} µs");
+        series.bare.push(percentiles);
+    }
+    broken.map_or(Ok(()), Err)
+}
+
+fn rows(table: &mut Table, links: usize, series: &Series, verdicts: &mut Vec<(bool, String)>) {
+    let middle =
+        |runs: &[Percentiles]| [0, 1, 2].map(|part| median(runs.iter().filter_map(|run| run.get(part).copied())));
+    let bare = middle(&series.bare);
+    for (name, runs) in [("hobnob", &series.hobnob), ("bare loop", &series.bare)] {
+        if runs.is_empty() {
+            table.row([links.to_string(), name.to_owned(), "failed".to_owned()]);
+            continue;
+        }
+        let own = middle(runs);
+        let ratios: Vec<f64> = own.iter().zip(&bare).map(|(own, bare)| own / bare).collect();
+        let cells = [links.to_string(), name.to_owned()].into_iter();
+        let cells = cells.chain(own.iter().map(|micros| format!("{micros:.0}")));
+        table.row(cells.chain(ratios.iter().map(|ratio| format!("{ratio:.2}"))));
+        if name == "hobnob" {
+            for (what, ratio) in ["p50", "p99"].iter().zip(ratios) {
+                let text = format!("{links} links: {what} {ratio:.2} times the bare loop's, at most 2");
+                verdicts.push((ratio <= RATIO_MAX, text));
+            }
+        }
+    }
+}
+
+/// The node, and one ordinary member, because a node alone does not read its stdin.
+fn run_hobnob(links: usize) -> Result<Percentiles, Failure> {
+    let mut command = hobnob("src");
+    command.args(["--quiet", "--stay", "--listen", "127.0.0.1:0"]);
+    let mut node = Process::spawn("node", &mut command, Stdio::piped(), Stdio::null())?;
+    let port = node.listening_port()?;
+    let mut member = receiver("member", &format!("127.0.0.1:{port}"));
+    let _member = Process::spawn("member", &mut member, Stdio::null(), Stdio::null())?;
+    stream::<WireTap>(&mut node, port, links)
+}
+
+fn run_bare(links: usize) -> Result<Percentiles, Failure> {
+    let (mut fan, port) = start_fan(links)?;
+    stream::<BareTap>(&mut fan, port, links)
+}
+
+/// Connects, waits until every link has shown a probe, then says the lines.
+fn stream<T: Tap>(node: &mut Process, port: u16, links: usize) -> Result<Percentiles, Failure> {
+    let stdin = node.take_stdin().ok_or(Failure::Missing("the node's stdin"))?;
+    let taps: Vec<T> = (0..links).map(|index| T::connect(port, index)).collect::<Result<_, _>>()?;
+    let mut collectors = Collectors::start(taps);
+    let said = collectors.await_ready(stdin).and_then(say);
+    // Even after a failure, the threads are ended before anything is reported.
+    let latencies = collectors.finish(said.is_ok());
+    let complaint = node.complaint();
+    let _stdin = said?;
+    let mut latencies = latencies?;
+    let wanted = LINES * links as u64;
+    if latencies.len() as u64 != wanted {
+        let what = format!("{wanted} lines but {} of them", latencies.len());
+        return Err(Failure::Late { what, limit: TAIL_LIMIT, complaint });
+    }
+    latencies.sort_unstable();
+    Ok([500, 990, 999].map(|permille| percentile(&latencies, permille)))
+}
+
+/// In microseconds; nearest rank.
+fn percentile(sorted: &[u64], permille: usize) -> f64 {
+    let rank = (sorted.len() * permille).div_ceil(1_000);
+    float(sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)) / 1_000.0
+}
+
+/// The time since a moment that all threads share, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn nanos(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A line of a hundred bytes that carries a stamp.
+fn stamped(stamp: u64) -> Vec<u8> {
+    let mut line = format!("~{stamp:0STAMP_DIGITS$}").into_bytes();
+    line.resize(LINE_BYTES - 1, b'.');
+    line.push(b'\n');
+    line
+}
+
+fn write(stdin: &mut ChildStdin, line: &[u8]) -> Result<(), Failure> {
+    stdin.write_all(line).map_err(Failure::system("the node's stdin"))
+}
+
+/// Says the lines at their times. The pause between them is the load, not a wait for something.
+fn say((mut stdin, clock): (ChildStdin, Clock)) -> Result<ChildStdin, Failure> {
+    let mut next = Instant::now();
+    for _ in 0..LINES {
+        next += LINE_EVERY;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        write(&mut stdin, &stamped(clock.nanos()))?;
+    }
+    Ok(stdin)
+}
+
+/// The receiving threads.
+struct Collectors {
+    threads: Vec<JoinHandle<Result<Vec<u64>, Failure>>>,
+    ready: Receiver<()>,
+    stop: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+impl Collectors {
+    fn start<T: Tap>(mut taps: Vec<T>) -> Self {
+        let (tx, ready) = unbounded();
+        let stop = Arc::new(AtomicBool::new(false));
+        let clock = Clock(Instant::now());
+        let mut threads = Vec::new();
+        for left in (1..=THREADS).rev() {
+            let share = taps.split_off(taps.len() - taps.len() / left);
+            let collector = Collector { taps: share, clock, ready: tx.clone(), stop: Arc::clone(&stop) };
+            threads.push(thread::spawn(|| collector.run()));
+        }
+        Self { threads, ready, stop, clock }
+    }
+
+    /// Says probes until every thread has seen one on all its links.
+    fn await_ready(&mut self, mut stdin: ChildStdin) -> Result<(ChildStdin, Clock), Failure> {
+        let deadline = Instant::now() + READY_LIMIT;
+        let mut waiting = self.threads.len();
+        while waiting > 0 {
+            write(&mut stdin, &stamped(0))?;
+            let again = Instant::now() + LOOK_AGAIN;
+            while waiting > 0 && self.ready.recv_deadline(again).is_ok() {
+                waiting -= 1;
+            }
+            if Instant::now() > deadline || self.threads.iter().any(JoinHandle::is_finished) {
+                let what = "probe at every link".to_owned();
+                return Err(Failure::Late { what, limit: READY_LIMIT, complaint: String::new() });
+            }
+        }
+        Ok((stdin, self.clock))
+    }
+
+    /// Waits for the threads, which end when they have all, after the last line's deadline, or at
+    /// once if nothing is said any more.
+    fn finish(self, said: bool) -> Result<Vec<u64>, Failure> {
+        let deadline = Instant::now() + TAIL_LIMIT;
+        while said && Instant::now() < deadline && !self.threads.iter().all(JoinHandle::is_finished) {
+            thread::sleep(LOOK_AGAIN);
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        for thread in self.threads {
+            let latencies = thread.join().map_err(|_| Failure::Link("a receiving thread panicked".to_owned()))?;
+            all.extend(latencies?);
+        }
+        Ok(all)
+    }
+}
+
+/// One receiving thread and its links.
+struct Collector<T> {
+    taps: Vec<T>,
+    clock: Clock,
+    ready: Sender<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl<T: Tap> Collector<T> {
+    fn run(mut self) -> Result<Vec<u64>, Failure> {
+        let epoll = Epoll::new(EpollCreateFlags::empty()).map_err(Failure::system("epoll"))?;
+        for (index, tap) in self.taps.iter().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+            epoll.add(tap.socket(), event).map_err(Failure::system("epoll"))?;
+        }
+        let wanted = usize::try_from(LINES).unwrap_or(usize::MAX) * self.taps.len();
+        let mut latencies = Vec::with_capacity(wanted);
+        let mut probed = vec![false; self.taps.len()];
+        let mut unprobed = probed.len();
+        let mut events = vec![EpollEvent::empty(); 256];
+        let timeout = EpollTimeout::try_from(LOOK_AGAIN).unwrap_or(EpollTimeout::ZERO);
+        while latencies.len() < wanted && !self.stop.load(Ordering::Relaxed) {
+            let count = match epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => return Err(Failure::system("epoll")(error)),
+            };
+            for event in events.iter().take(count) {
+                let index = usize::try_from(event.data()).unwrap_or(usize::MAX);
+                let (Some(tap), Some(probed)) = (self.taps.get_mut(index), probed.get_mut(index)) else { continue };
+                tap.read()?;
+                let now = self.clock.nanos();
+                tap.stamps(|stamp| match stamp {
+                    0 if *probed => {}
+                    0 => {
+                        *probed = true;
+                        unprobed -= 1;
+                        if unprobed == 0 {
+                            let _ = self.ready.send(());
+                        }
+                    }
+                    stamp => latencies.push(now.saturating_sub(stamp)),
+                })?;
+            }
+        }
+        Ok(latencies)
+    }
+}
