@@ -139,6 +139,8 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         passing,
         wait_ms: args.wait * 1_000,
         linger_ms: args.linger * 1_000,
+        // A script knows what it has said.
+        echo: args.json || input == Input::Terminal,
         backlog_lines: args.backlog,
         log_bytes_max: LOG_BYTES_MAX,
         seed: getrandom::u64()?,

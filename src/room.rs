@@ -79,6 +79,8 @@ pub struct Config {
     pub wait_ms: u64,
     /// How long a passing run waits for confirmation without progress, in milliseconds.
     pub linger_ms: u64,
+    /// Show what this very run says, too.
+    pub echo: bool,
     /// Lines shown of what was said before we came.
     pub backlog_lines: usize,
     /// The bound of the log, in bytes.
@@ -304,7 +306,10 @@ impl Room {
 
     /// Whether piped text may be taken now.
     pub fn may_say(&mut self) -> bool {
-        matches!(self.ending, own::Ending::Open) && self.pace.may_say(self.flood.sharers(), &self.domain, self.now.mono)
+        // What is said is shown here, too: this node's own reader counts like any other.
+        matches!(self.ending, own::Ending::Open)
+            && !self.local.is_behind(self.now.mono)
+            && self.pace.may_say(self.flood.sharers(), &self.domain, self.now.mono)
     }
 
     /// The next thing to show to the user.

@@ -188,7 +188,7 @@ impl Room {
         self.fold(&post, from);
         if self.completion.covers(&feed, number) {
             self.local.hold_back(&post);
-        } else {
+        } else if feed != self.me || self.config.echo {
             self.local.show(&post, self.completion.is_under_way(), self.now.mono);
         }
         if post.ack && feed != self.me {

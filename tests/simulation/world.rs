@@ -222,6 +222,7 @@ impl World {
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
+            echo: true,
             backlog_lines: 50,
             log_bytes_max: node.plan.log_bytes_max,
             seed,
