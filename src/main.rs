@@ -61,7 +61,7 @@ fn written(result: io::Result<()>) -> ExitCode {
     }
 }
 
-/// Warnings, or more with -v; RUST_LOG wins. The line editor logs every key, so it is asked for by name.
+/// Warnings, or more with -v; `RUST_LOG` wins. The line editor logs every key, so it is asked for by name.
 fn start_log(verbose: u8) {
     let filter = match verbose {
         0 => "warn",
