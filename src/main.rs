@@ -156,5 +156,5 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     daemon::start(config, listen, Console { says, commands, events: event })?;
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    Ok(console::run(options, Channels { says: say, commands: command, events }))
+    Ok(console::run(&options, Channels { says: say, commands: command, events }))
 }

@@ -181,7 +181,7 @@ impl World {
         let index = self.nodes.len();
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&(index as u64 + 1).to_le_bytes());
-        seed[8..16].copy_from_slice(&self.rng.next().to_le_bytes());
+        seed[8..16].copy_from_slice(&self.rng.draw().to_le_bytes());
         self.nodes.push(Node {
             room: None,
             identity: Identity::from_seed(&seed),
@@ -202,8 +202,8 @@ impl World {
 
     /// Starts a node, for the first time or after a crash, with an empty log and a new session.
     pub(crate) fn start(&mut self, index: usize) {
-        let session = (self.rng.next() >> 12) + 1;
-        let seed = self.rng.next();
+        let session = (self.rng.draw() >> 12) + 1;
+        let seed = self.rng.draw();
         let clock = self.clock();
         let node = &mut self.nodes[index];
         node.life += 1;
