@@ -324,7 +324,9 @@ impl Room {
     }
 
     fn link_gone(&mut self, link: LinkId, state: &Link, end: End) {
-        self.forget_link(link);
+        self.forget_pulls(link);
+        self.marks.forget_link(link);
+        self.forget_answers(link);
         let target = state.dial.and_then(|dial| self.overlay.finish(dial));
         let Some(session) = state.session() else {
             if let Some(target) = target

@@ -47,7 +47,7 @@ impl Room {
         let now = self.now.mono;
         let about_bytes = if let Draft::Say { text, .. } = draft { text.len() } else { 0 };
         let repeated = matches!(draft, Draft::Mark);
-        let ack = repeated || self.pace.should_mark(about_bytes, self.flood.sharers(), now);
+        let ack = repeated || self.pace.should_mark(about_bytes, self.marks.sharers(), now);
         self.clock = self.now.wall.max(self.clock + 1);
         let nick = self.config.nick.clone();
         let header = Header { feed: self.me, number: self.log.have(&self.me) + 1, at: self.clock, nick: &nick, ack };
