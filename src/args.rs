@@ -52,6 +52,8 @@ Exit codes:
   5  refused by every peer";
 
 /// The command line.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[expect(clippy::doc_markdown, reason = "these lines are --help, which has no backticks")]
 #[derive(Debug, Parser)]
 #[command(
     name = "hobnob",
@@ -68,7 +70,8 @@ pub struct Args {
     #[command(subcommand)]
     pub task: Option<Task>,
 
-    /// Peers to link to, as HOST:PORT, [IPv6]:PORT or HOST alone for port 4646.
+    /// Peers to link to.
+    #[arg(help = "Peers to link to, as HOST:PORT, [IPv6]:PORT or HOST alone for port 4646")]
     #[arg(value_name = "PEER", value_hint = clap::ValueHint::Hostname)]
     pub peers: Vec<PeerAddr>,
 
@@ -159,7 +162,7 @@ pub enum Task {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    /// On a terminal, unless told otherwise by the environment.
     Auto,
     /// Always.
     Always,
@@ -301,6 +304,7 @@ fn login_name() -> String {
 }
 
 /// The nearest valid nick: what is not allowed is left out, what is too long cut.
+#[expect(clippy::missing_panics_doc, reason = "what is kept was checked letter by letter")]
 pub fn valid_nick(name: &str) -> Nick {
     let mut kept = String::new();
     for letter in name.chars().filter(|letter| Nick::new(letter.encode_utf8(&mut [0; 4])).is_ok()) {
@@ -309,5 +313,8 @@ pub fn valid_nick(name: &str) -> Nick {
         }
         kept.push(letter);
     }
-    Nick::new(&kept).or_else(|_| Nick::new("somebody")).expect("a name of letters is a nick")
+    if kept.is_empty() {
+        kept.push_str("somebody");
+    }
+    Nick::new(&kept).expect("letters that are nicks each make one together")
 }

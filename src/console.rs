@@ -85,14 +85,16 @@ pub fn restore_terminal() {
 
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
 /// main thread.
-pub fn run(options: Options, channels: Channels) -> Outcome {
+pub fn run(options: &Options, channels: Channels) -> Outcome {
     let Channels { says, commands, events } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
-    let started = input::start(&options, says, commands.clone(), local_sender.clone());
+    // A thread that waits for both channels need not care when the input ends.
+    let kept = says.clone();
+    let started = input::start(options, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let outcome = Console::new(&options, started.output, started.screen, commands).run(&events, &local);
+    let outcome = Console::new(options, started.output, started.screen, commands).run(&events, &local);
     logging::divert(None);
-    drop(local_sender);
+    drop((local_sender, kept));
     outcome
 }
 
@@ -111,12 +113,14 @@ struct Console {
     asked_status: VecDeque<Query>,
     /// stdout takes no more; and how the run ends for that.
     broken: Option<Outcome>,
+    /// The input could not be read to its end.
+    failed: bool,
 }
 
 impl Console {
     fn new(options: &Options, output: Output, screen: Option<Arc<Screen>>, commands: Sender<Command>) -> Self {
         let style = Style {
-            together: input::is_conversation(&options.input) && !options.json,
+            together: input::is_conversation(options.input) && !options.json,
             color: input::uses_color(options.color),
             quiet: options.quiet,
         };
@@ -131,6 +135,7 @@ impl Console {
             asked_names: VecDeque::new(),
             asked_status: VecDeque::new(),
             broken: None,
+            failed: false,
         }
     }
 
@@ -156,7 +161,8 @@ impl Console {
         self.printer.close_line(&mut self.shown);
         self.write();
         self.output.close();
-        self.broken.unwrap_or(outcome)
+        let outcome = self.broken.unwrap_or(outcome);
+        if self.failed && outcome == Outcome::Done { Outcome::Failed } else { outcome }
     }
 
     /// Takes an event and those that wait behind it. A router that is gone without a word has failed.
@@ -200,6 +206,8 @@ impl Console {
                     self.printer.status(&status, only_me, &mut self.shown);
                 }
             }
+            // Leaving ends the links, which is no news.
+            Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => json::push_event(&event, &mut self.shown.chat),
             event => self.printer.event(&event, &mut self.shown),
         }
@@ -209,9 +217,6 @@ impl Console {
     fn remember(&mut self, event: &Event) {
         let Some(screen) = &self.screen else { return };
         match event {
-            Event::Joined { member, .. } => {
-                screen.nicks.lock().insert(member.id, member.nick.clone());
-            }
             Event::Left { member, .. } | Event::Lost { member, .. } => {
                 screen.nicks.lock().remove(&member.id);
             }
@@ -219,7 +224,7 @@ impl Console {
                 self.me = member.clone();
                 *screen.nick.lock() = member.nick.clone();
             }
-            Event::Renamed { member, .. } => {
+            Event::Joined { member, .. } | Event::Renamed { member, .. } => {
                 screen.nicks.lock().insert(member.id, member.nick.clone());
             }
             // Perhaps it was the new nick that the prompt shows already.
@@ -240,10 +245,9 @@ impl Console {
             Local::Quiet if self.json => {}
             Local::Quiet => self.printer.toggle_quiet(&mut self.shown),
             Local::Clear => self.output.clear(&mut self.shown),
-            Local::Panicked => {
-                self.local(Local::Trouble("the input thread failed; see above".to_owned()));
-                self.broken = Some(Outcome::Failed);
-                leave(&self.commands, String::new());
+            Local::Failed(text) => {
+                self.failed = true;
+                self.local(Local::Trouble(text));
             }
         }
     }

@@ -85,7 +85,7 @@ struct Clock {
 impl Clock {
     fn now(self) -> Now {
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let wall = SystemTime::UNIX_EPOCH.elapsed().map(millis).unwrap_or(0);
+        let wall = SystemTime::UNIX_EPOCH.elapsed().map_or(0, millis);
         Now { mono: millis(self.start.elapsed()), wall }
     }
 }

@@ -200,6 +200,8 @@ impl Identity {
 /// Where the key for a nick is kept: `hobnob/keys/NICK.key` under the XDG data folder. Characters
 /// that mean something in a path are written as their code.
 pub fn key_path(nick: &str) -> Result<PathBuf, IdentityError> {
+    use std::fmt::Write;
+
     use etcetera::base_strategy::{BaseStrategy, Xdg};
     let base = Xdg::new().map_err(|_| IdentityError::Homeless)?;
     let mut name = String::new();
@@ -207,7 +209,8 @@ pub fn key_path(nick: &str) -> Result<PathBuf, IdentityError> {
         if letter.is_alphanumeric() || "_-+".contains(letter) {
             name.push(letter);
         } else {
-            name.push_str(&format!("%{:x}", u32::from(letter)));
+            // Writing to a string does not fail.
+            let _ = write!(name, "%{:x}", u32::from(letter));
         }
     }
     Ok(base.data_dir().join("hobnob").join("keys").join(format!("{name}.key")))

@@ -55,7 +55,7 @@ pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// One past it closes the link (`slow-reader`).
 pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 * 1024;
 
-/// Buffers in one gathering write; Linux refuses more than 1,024 (UIO_MAXIOV).
+/// Buffers in one gathering write; Linux refuses more than 1,024 (`UIO_MAXIOV`).
 pub const WRITE_BUFFERS_MAX: usize = 64;
 
 /// Writer threads: one a core, and more than eight bring nothing (a guess).

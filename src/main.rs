@@ -61,7 +61,7 @@ fn written(result: io::Result<()>) -> ExitCode {
     }
 }
 
-/// Warnings, or more with -v; RUST_LOG wins. The line editor logs every key, so it is asked for by name.
+/// Warnings, or more with -v; `RUST_LOG` wins. The line editor logs every key, so it is asked for by name.
 fn start_log(verbose: u8) {
     let filter = match verbose {
         0 => "warn",
@@ -156,5 +156,5 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     daemon::start(config, listen, Console { says, commands, events: event })?;
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    Ok(console::run(options, Channels { says: say, commands: command, events }))
+    Ok(console::run(&options, Channels { says: say, commands: command, events }))
 }

@@ -142,9 +142,9 @@ fn is_too_long(text: &str) -> bool {
 fn encoded_bytes(text: &str) -> usize {
     const BLOCK_BYTES: usize = 32;
     let added = |byte: &u8| {
-        let short = matches!(byte, b'\n' | b'\r' | b'\t' | 0x08 | 0x0c | b'"' | b'\\');
-        let long = (*byte < 0x20) & !short | (*byte == b'<');
-        u8::from(short) + 5 * u8::from(long)
+        let control = u8::from(*byte < 0x20);
+        let short = u8::from(matches!(byte, b'\n' | b'\r' | b'\t' | 0x08 | 0x0c));
+        5 * control - 4 * short + 5 * u8::from(*byte == b'<') + u8::from(matches!(byte, b'"' | b'\\'))
     };
     let blocks = text.as_bytes().chunks(BLOCK_BYTES);
     text.len() + blocks.map(|block| usize::from(block.iter().map(added).sum::<u8>())).sum::<usize>()

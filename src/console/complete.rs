@@ -11,6 +11,7 @@ use rustyline::{Context, Helper};
 
 use super::command::COMMANDS;
 use super::screen::Screen;
+use crate::wire::record::Nick;
 
 /// rustyline's hooks into this program.
 pub(super) struct LineHelper {
@@ -43,7 +44,7 @@ impl Completer for LineHelper {
 
     fn complete(&self, line: &str, cursor: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
         let nicks = self.screen.nicks.lock();
-        Ok(complete(line, cursor, nicks.values().map(|nick| nick.as_str())))
+        Ok(complete(line, cursor, nicks.values().map(Nick::as_str)))
     }
 }
 

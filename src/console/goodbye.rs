@@ -40,6 +40,10 @@ pub fn leave(commands: &Sender<Command>, why: String) {
 pub fn leave_or_exit(commands: &Sender<Command>) {
     if ASKED.swap(true, Ordering::SeqCst) {
         tty::restore();
+        if tty::is_saved() {
+            // The shell goes on below what was being typed.
+            tty::write(b"\n");
+        }
         std::process::exit(EXIT_INTERRUPTED);
     }
     ask(commands, String::new());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use nix::sys::stat::{SFlag, fstat, major, minor};
 
+use super::goodbye::leave;
 use super::output::Output;
 use super::screen::Screen;
 use super::speaker::{Local, Speaker};
@@ -44,8 +45,8 @@ impl Input {
 }
 
 /// Somebody sits at a terminal that shows the chat, too.
-pub(super) fn is_conversation(input: &Input) -> bool {
-    *input == Input::Terminal && io::stdout().is_terminal()
+pub(super) fn is_conversation(input: Input) -> bool {
+    input == Input::Terminal && io::stdout().is_terminal()
 }
 
 /// Whether the chat is coloured.
@@ -98,6 +99,7 @@ fn guarded(speaker: &Speaker, read: impl FnOnce()) {
         if let Some(screen) = &speaker.screen {
             screen.closes();
         }
-        let _ = speaker.tell(Local::Panicked);
+        let _ = speaker.tell(Local::Failed("the input thread failed; see above".to_owned()));
+        leave(&speaker.commands, String::new());
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn divert(console: Option<Sender<Local>>) {
     *CONSOLE.lock() = console;
 }
 
-/// The target for a logger that writes a line at once, as env_logger does.
+/// The target for a logger that writes a line at once, as `env_logger` does.
 #[derive(Debug, Default)]
 pub struct LogWriter;
 

@@ -56,7 +56,10 @@ impl Output {
             return Ok(());
         }
         let written = match &mut self.screen {
-            Some(screen) if self.chat_on_screen => screen.print(&shown.chat),
+            Some(screen) if self.chat_on_screen => {
+                screen.print(&shown.chat);
+                Ok(())
+            }
             _ => write_stdout(shown.chat.as_bytes()),
         };
         shown.chat.clear();
@@ -64,10 +67,12 @@ impl Output {
     }
 
     fn write_notices(&mut self, notices: &str) {
-        let _ = match &mut self.screen {
+        match &mut self.screen {
             Some(screen) if self.notices_on_screen => screen.print(notices),
-            _ => io::stderr().lock().write_all(notices.as_bytes()),
-        };
+            _ => {
+                let _ = io::stderr().lock().write_all(notices.as_bytes());
+            }
+        }
     }
 
     /// The end: what was handed over is written, the terminal is put back.

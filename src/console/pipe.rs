@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::chunk::Chunker;
+use super::goodbye::is_asked;
 use super::speaker::{Gone, Local, Speaker};
 use crate::limits::SAY_TEXT_BYTES_MAX;
 use crate::room::event::{Command, Said};
@@ -50,7 +51,7 @@ impl Feeder<'_> {
                     continue;
                 }
                 Err(error) => {
-                    self.speaker.tell(Local::Trouble(format!("stdin cannot be read: {error}")))?;
+                    self.speaker.tell(Local::Failed(format!("stdin cannot be read: {error}")))?;
                     break;
                 }
             };
@@ -76,6 +77,10 @@ impl Feeder<'_> {
             if whole && line.starts_with('/') {
                 self.say_lines(&mut waiting, false)?;
                 self.speaker.line(line)?;
+                if is_asked() {
+                    // `/quit`: what follows is not said.
+                    return Err(Gone);
+                }
             } else {
                 waiting.push(line);
             }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
@@ -112,7 +111,7 @@ impl ScreenPrinter {
     }
 
     /// Prints whole lines above the line being edited.
-    pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn print(&mut self, text: &str) {
         debug_assert!(text.ends_with('\n'), "rustyline lets lines run together otherwise");
         let screen = &self.screen;
         while !screen.closed.load(Ordering::SeqCst) {
@@ -132,8 +131,10 @@ impl ScreenPrinter {
             screen.smudged.store(true, Ordering::SeqCst);
         }
         screen.printing.store(false, Ordering::SeqCst);
-        // The editor went away meanwhile: nobody else draws.
-        printed.or_else(|()| write_directly(text))
+        if printed.is_err() {
+            // The editor is gone, so nobody else draws.
+            super::tty::write(text.as_bytes());
+        }
     }
 
     /// Waits, not for long, until all that was printed is on the screen, and puts the terminal back.
@@ -151,7 +152,7 @@ impl ScreenPrinter {
             }
             // What was being typed stays, and the shell goes on below it.
             if self.screen.prompted.load(Ordering::SeqCst) {
-                let _ = write_directly("\n");
+                super::tty::write(b"\n");
             }
         }
         super::tty::restore();
@@ -160,10 +161,4 @@ impl ScreenPrinter {
     fn is_closed(&self) -> bool {
         self.screen.closed.load(Ordering::SeqCst)
     }
-}
-
-fn write_directly(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

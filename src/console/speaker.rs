@@ -25,8 +25,8 @@ pub(super) enum Local {
     Quiet,
     /// `/clear`.
     Clear,
-    /// The input thread failed.
-    Panicked,
+    /// Show that this went wrong; the run has failed.
+    Failed(String),
 }
 
 /// What was asked of the room, so what its answer is for.

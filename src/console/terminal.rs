@@ -5,7 +5,7 @@
 //! so that what is printed meanwhile reaches the screen, and a second Ctrl+C is heard. Runs on the
 //! thread `input`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
 
 use rustyline::error::ReadlineError;
@@ -67,7 +67,8 @@ fn converse(editor: &mut LineEditor, screen: &Screen, speaker: &Speaker) -> Resu
             Ok(line) => {
                 erase(editor, screen, &prompt, &line);
                 if !leaving {
-                    speaker.line(&line)?;
+                    // A pasted block often brings its last newline along.
+                    speaker.line(line.trim_end_matches('\n'))?;
                 }
             }
             Err(ReadlineError::Interrupted) => leave_or_exit(&speaker.commands),
@@ -87,7 +88,7 @@ fn erase(editor: &mut LineEditor, screen: &Screen, prompt: &str, line: &str) {
     let taken = rows_of(&format!("{prompt}{line}"), usize::from(columns));
     let up = taken.min(usize::from(rows).saturating_sub(1));
     if screen.is_clean() {
-        write_terminal(format!("\x1b[{up}A\r\x1b[J").as_bytes());
+        super::tty::write(format!("\x1b[{up}A\r\x1b[J").as_bytes());
     }
 }
 
@@ -107,15 +108,6 @@ pub fn rows_of(text: &str, columns: usize) -> usize {
         }
     }
     row + 1 + usize::from(column == columns)
-}
-
-fn write_terminal(bytes: &[u8]) {
-    if io::stdout().is_terminal() {
-        let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    } else if let Ok(mut tty) = std::fs::OpenOptions::new().write(true).open("/dev/tty") {
-        let _ = tty.write_all(bytes);
-    }
 }
 
 /// Reads lines from a terminal that cannot be edited on.

@@ -24,10 +24,23 @@ pub(super) fn restore() {
     let saved = SAVED.lock();
     let Some(settings) = saved.as_ref() else { return };
     let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, settings);
-    // Past the locks of stdout and stderr, which a stuck thread may hold.
+    write(PASTE_OFF);
+}
+
+/// Whether there is something to put back.
+pub(super) fn is_saved() -> bool {
+    SAVED.lock().is_some()
+}
+
+/// Writes to the terminal, also where stdout is something else. Past the lock of stdout, which a
+/// stuck thread may hold.
+pub(super) fn write(bytes: &[u8]) {
     if io::stdout().is_terminal() {
-        let _ = nix::unistd::write(io::stdout().as_fd(), PASTE_OFF);
+        let mut rest = bytes;
+        while let Ok(count @ 1..) = nix::unistd::write(io::stdout().as_fd(), rest) {
+            rest = rest.get(count..).unwrap_or_default();
+        }
     } else if let Ok(mut tty) = std::fs::OpenOptions::new().write(true).open("/dev/tty") {
-        let _ = tty.write_all(PASTE_OFF);
+        let _ = tty.write_all(bytes);
     }
 }

@@ -88,7 +88,7 @@ impl Room {
         if have == 0 && self.log.feed(&feed).is_none() && self.log.feed_count() >= FEEDS_MAX {
             self.warn_of_feeds();
         } else if number == have + 1 {
-            self.append(post, Some(link), out);
+            self.append(&post, Some(link), out);
         } else {
             self.post_behind_gap(link, post, out);
         }
@@ -110,12 +110,14 @@ impl Room {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        let have = self.log.have(&feed);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.note_known(feed, number);
         let Some(incoming) = state.incoming.get_mut(&feed).filter(|incoming| incoming.open) else { return };
         incoming.ignored = false;
         incoming.surplus += bytes as u64;
-        if incoming.surplus <= SURPLUS_BYTES_MAX {
+        // A link that has more than we do is on its way to bring it.
+        if incoming.surplus <= SURPLUS_BYTES_MAX || incoming.known > have {
             return;
         }
         let other = |(id, state): (&LinkId, &super::Link)| *id != link && state.is_ready() && state.is_open_in(&feed);
@@ -157,11 +159,11 @@ impl Room {
     // ---- append ---------------------------------------------------------------------------------
 
     /// Appends the next post of a feed, then those that waited for it.
-    pub(super) fn append(&mut self, post: Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
+    pub(super) fn append(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
         let feed = post.feed;
         self.append_one(post, from, out);
         while let Some((post, from)) = self.next_waiting(&feed) {
-            self.append_one(post, Some(from), out);
+            self.append_one(&post, Some(from), out);
         }
         let have = self.log.have(&feed);
         self.note_completion(&feed, have);
@@ -172,29 +174,25 @@ impl Room {
         self.hole_advanced(feed, out);
     }
 
-    fn append_one(&mut self, post: Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
+    fn append_one(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
         let (feed, number) = (post.feed, post.number);
-        if let Some(refusal) = self.refusal(&post) {
-            self.skip(feed, number, out);
-            if let Some(text) = refusal {
-                self.local.notice(Event::Warning(text));
-            }
-            return;
+        if self.is_untimely(post) {
+            return self.skip(feed, number, out);
         }
         self.clock = self.clock.max(post.at.min(self.now.wall + CLOCK_AHEAD_MS_MAX));
-        self.log.append(Arc::clone(&post), self.now.mono);
+        self.log.append(Arc::clone(post), self.now.mono);
         let tail = Label::read(&post.frame).map_or(0, |label| label.tail);
         out.push(Output::Seen { feed, number, tail });
-        self.fold(&post, from);
+        self.fold(post, from);
         if self.completion.covers(&feed, number) {
-            self.local.hold_back(&post);
+            self.local.hold_back(post);
         } else if feed != self.me || self.config.echo {
-            self.local.show(&post, self.completion.is_under_way(), self.now.mono);
+            self.local.show(post, self.completion.is_under_way(), self.now.mono);
         }
         if post.ack && feed != self.me {
             self.answer_mark(feed, number, from, out);
         }
-        self.spread(&post, from, out);
+        self.spread(post, from, out);
         self.evict();
         if let Body::Lost { feed, last } = post.body
             && feed == self.me
@@ -204,17 +202,16 @@ impl Room {
         }
     }
 
-    /// Why a post is not kept, though its number counts as seen; `None` to keep it.
-    fn refusal(&self, post: &Post) -> Option<Option<String>> {
-        if post.feed == self.me {
-            return None;
-        }
+    /// Whether a post is too old, or too far in the future, to be kept; its number counts as seen.
+    fn is_untimely(&mut self, post: &Post) -> bool {
         let wall = self.now.wall;
-        if post.at > wall + POST_AHEAD_MS_MAX {
+        let is_ahead = post.at > wall.saturating_add(POST_AHEAD_MS_MAX);
+        if is_ahead {
             let hours = (post.at - wall) / 3_600_000;
-            return Some(Some(format!("the clock of {} is {hours} hours ahead: a post was refused", post.nick)));
+            let text = format!("the clock of {} is {hours} hours ahead: a post was refused", post.nick);
+            self.local.notice(Event::Warning(text));
         }
-        (post.at < wall.saturating_sub(POST_AGE_MS_MAX)).then_some(None)
+        post.feed != self.me && (is_ahead || post.at < wall.saturating_sub(POST_AGE_MS_MAX))
     }
 
     fn fold(&mut self, post: &Post, from: Option<LinkId>) {
@@ -518,8 +515,9 @@ impl Room {
                 continue;
             }
             let last = pull.map(|pull| pull.link);
-            let next =
-                self.links.iter().find(|(id, state)| telling(state) && !state.is_open_in(&feed) && last != Some(**id));
+            // Another link than the last one, where there is another.
+            let closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
+            let next = closed.min_by_key(|(id, _)| last == Some(**id));
             if let Some((link, target)) = next.map(|(id, state)| (*id, state.known(&feed))) {
                 self.pull(link, feed, target, patience_ms, out);
             }

@@ -63,10 +63,10 @@ impl Room {
         }
         incoming.gap = None;
         incoming.stream = Some(number + 1);
-        if !self.keep_waiting(link, post) {
-            if let Some(incoming) = self.links.get_mut(&link).and_then(|state| state.incoming.get_mut(&feed)) {
-                incoming.ignored = true;
-            }
+        if !self.keep_waiting(link, post)
+            && let Some(incoming) = self.links.get_mut(&link).and_then(|state| state.incoming.get_mut(&feed))
+        {
+            incoming.ignored = true;
         }
         if behind_gap {
             self.denied(link, feed, out);
@@ -184,7 +184,7 @@ impl Room {
             self.skip(feed, lowest - 1, out);
         }
         if let Some((post, from)) = self.next_waiting(&feed) {
-            self.append(post, Some(from), out);
+            self.append(&post, Some(from), out);
         }
     }
 

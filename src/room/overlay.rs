@@ -336,22 +336,38 @@ fn draw(of: Id, other: Id) -> u64 {
     super::rng::mix(head(&of).rotate_left(17) ^ super::rng::mix(head(&other)))
 }
 
-/// Loopback and private addresses are dialled only when they were learned over a link in the same
-/// range: nobody can make this node knock at doors of its own network.
-fn may_dial(addr: IpAddr, via: IpAddr) -> bool {
-    let range = |ip: IpAddr| match ip.to_canonical() {
-        IpAddr::V4(ip) if ip.is_loopback() => 3,
-        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => 2,
-        IpAddr::V4(ip) if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() => 0,
-        IpAddr::V4(_) => 1,
-        IpAddr::V6(ip) if ip.is_loopback() => 3,
-        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => 2,
-        IpAddr::V6(ip) if ip.is_unspecified() || ip.is_multicast() => 0,
-        IpAddr::V6(_) => 1,
+/// How far an address reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Global,
+    Private,
+    Loopback,
+}
+
+/// `None` for what is no address of one node.
+fn scope(ip: IpAddr) -> Option<Scope> {
+    let (loopback, private, nowhere) = match ip.to_canonical() {
+        IpAddr::V4(ip) => (
+            ip.is_loopback(),
+            ip.is_private() || ip.is_link_local(),
+            ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast(),
+        ),
+        IpAddr::V6(ip) => (
+            ip.is_loopback(),
+            ip.is_unique_local() || ip.is_unicast_link_local(),
+            ip.is_unspecified() || ip.is_multicast(),
+        ),
     };
-    match range(addr) {
-        0 => false,
-        1 => true,
-        own => own == range(via) || (own == 2 && range(via) == 3),
+    match (loopback, private, nowhere) {
+        (_, _, true) => None,
+        (true, _, _) => Some(Scope::Loopback),
+        (_, true, _) => Some(Scope::Private),
+        _ => Some(Scope::Global),
     }
+}
+
+/// Loopback and private addresses are dialled only when they were learned over a link of the same
+/// scope or a nearer one: nobody can make this node knock at doors of its own network.
+fn may_dial(addr: IpAddr, via: IpAddr) -> bool {
+    scope(addr).is_some_and(|target| target == Scope::Global || scope(via) >= Some(target))
 }

@@ -53,7 +53,7 @@ impl Room {
         let header = Header { feed: self.me, number: self.log.have(&self.me) + 1, at: self.clock, nick: &nick, ack };
         let post = Post::encode(&header, draft, &self.domain, &self.config.identity);
         self.pace.posted(post.number, post.frame.len(), ack, !repeated, now);
-        self.append(Arc::new(post), None, out);
+        self.append(&Arc::new(post), None, out);
     }
 
     /// Joins, or joins anew.

@@ -901,7 +901,7 @@ impl Record {
 
 // ---- JSON without '<' -----------------------------------------------------------------------
 
-/// serde_json's compact output with `<` inside strings written as `\u003c`.
+/// `serde_json`'s compact output with `<` inside strings written as `\u003c`.
 struct NoDelimiter;
 
 impl serde_json::ser::Formatter for NoDelimiter {

@@ -15,11 +15,11 @@ use crate::limits::WRITE_BUFFERS_MAX;
 
 use super::Frame;
 
-/// Linux's MSG_DONTWAIT: this send does not wait, whatever the mode of the socket is. With
-/// O_NONBLOCK on the socket the reader's half would not wait either.
+/// Linux's `MSG_DONTWAIT`: this send does not wait, whatever the mode of the socket is. With
+/// `O_NONBLOCK` on the socket the reader's half would not wait either.
 const DONT_WAIT: i32 = 0x40;
 
-/// Linux's MSG_NOSIGNAL: a closed peer is an error, not a signal.
+/// Linux's `MSG_NOSIGNAL`: a closed peer is an error, not a signal.
 const NO_SIGNAL: i32 = 0x4000;
 
 /// Makes the two halves of a link.

@@ -1,6 +1,6 @@
 //! JSON as we accept it: no repeated key, no more than `JSON_DEPTH_MAX` levels.
 //!
-//! serde_json takes the last of two equal keys without a word, so two readers could see two
+//! `serde_json` takes the last of two equal keys without a word, so two readers could see two
 //! different records in the same signed bytes. `Strict` refuses them.
 
 use std::fmt;

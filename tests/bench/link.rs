@@ -183,7 +183,7 @@ impl WireTap {
             Control::Ping { token } => self.send(&Control::Pong { token }),
             // A feed that moved on between the two sides' `have`: it is opened from there.
             Control::News { feeds } => feeds.iter().try_for_each(|&Entry(author, session, number)| {
-                self.send(&Control::Want { author, session, from: number })
+                self.send(&Control::Want { author, session, from: number, answer: false })
             }),
             Control::Exit { reason, text } => Err(Failure::Link(format!("exit: {reason} {text}"))),
             _ => Ok(()),

@@ -1,0 +1,192 @@
+//! Promise: people read one message a line, with time and name, whatever others put into it; scripts
+//! read exact JSON with the fields that the manual names. Checked on the lines that events become.
+
+#![expect(clippy::indexing_slicing, reason = "a wrong index fails the test")]
+
+use std::sync::Arc;
+
+use hobnob::console::json;
+use hobnob::console::print::{Printer, Shown, Style};
+use hobnob::console::{complete, rows_of};
+use hobnob::identity::Identity;
+use hobnob::room::event::{Event, Member, Person};
+use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
+use serde_json::Value;
+
+fn nick(name: &str) -> Nick {
+    Nick::new(name).expect("a nick")
+}
+
+fn person(seed: u8, name: &str) -> Person {
+    Person { id: Identity::from_seed(&[seed; 32]).id(), nick: nick(name) }
+}
+
+fn post(number: u64, draft: &Draft<'_>) -> Arc<Post> {
+    let bob = Identity::from_seed(&[2; 32]);
+    let feed = FeedId { author: bob.id(), session: 7 };
+    let header = Header { feed, number, at: 1_700_000_000_123, nick: &nick("bob"), ack: false };
+    Arc::new(Post::encode(&header, draft, &Domain::of_room("lobby"), &bob))
+}
+
+fn said(text: &str, action: bool, part: bool) -> Event {
+    Event::Said { post: post(3, &Draft::Say { text, action, part }), mine: false, backlog: true }
+}
+
+fn printed(style: Style, events: &[Event]) -> Shown {
+    let mut printer = Printer::new(style, person(1, "alice").id);
+    let mut shown = Shown::default();
+    for event in events {
+        printer.event(event, &mut shown);
+    }
+    shown
+}
+
+const PIPE: Style = Style { together: false, color: false, quiet: false };
+const TERMINAL: Style = Style { together: true, ..PIPE };
+
+/// The chat without its times, which depend on the zone.
+fn chat(style: Style, events: &[Event]) -> String {
+    let shown = printed(style, events).chat;
+    shown.lines().map(|line| if line.contains(':') { &line[9..] } else { line }).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_message_is_a_line_with_time_and_name() {
+    assert_eq!(chat(PIPE, &[said("hello", false, false)]), "bob: hello");
+    assert_eq!(chat(PIPE, &[said("waves", true, false)]), "* bob waves");
+    let line = printed(PIPE, &[said("hello", false, false)]).chat;
+    assert_eq!((line.len(), &line[2..3], &line[5..6], line.ends_with('\n')), (20, ":", ":", true));
+}
+
+#[test]
+fn further_lines_are_indented_to_the_text() {
+    assert_eq!(
+        chat(PIPE, &[said("one\ntwo\n\nthree", false, false)]),
+        "bob: one\n              two\n\n              three"
+    );
+    assert_eq!(chat(PIPE, &[said("eins\nzwölf", false, false)]), "bob: eins\n              zwölf");
+}
+
+#[test]
+fn what_others_say_cannot_touch_the_terminal() {
+    assert_eq!(chat(PIPE, &[said("\u{1b}[2Jx\ry", false, false)]), "bob: ␛[2Jx␍y");
+    let left = Event::Left { member: person(2, "bob"), passing: false, why: "\u{1b}]0;x\u{7}\nfake".into() };
+    assert_eq!(printed(TERMINAL, &[left]).chat.matches(|letter: char| letter.is_control()).count(), 2);
+}
+
+#[test]
+fn parts_are_one_line_where_nothing_comes_between() {
+    let parts = [said("long ", false, true), said("line", false, false), said("next", false, false)];
+    assert_eq!(chat(PIPE, &parts), "bob: long line\nbob: next");
+    assert_eq!(chat(TERMINAL, &parts), "bob: long \n              line\nbob: next");
+}
+
+#[test]
+fn notices_stay_out_of_stdout_unless_it_is_the_same_terminal() {
+    let joined = Event::Joined { member: person(3, "carol"), passing: false };
+    let shown = printed(PIPE, std::slice::from_ref(&joined));
+    assert_eq!((shown.chat.as_str(), shown.notices.as_str()), ("", "-- carol is here --\n"));
+    assert_eq!(printed(TERMINAL, &[joined]).chat, "-- carol is here --\n");
+}
+
+#[test]
+fn runs_that_end_with_their_input_come_and_go_untold() {
+    let events = [
+        Event::Joined { member: person(3, "disk"), passing: true },
+        Event::Left { member: person(3, "disk"), passing: true, why: String::new() },
+    ];
+    assert!(printed(TERMINAL, &events).is_empty());
+}
+
+#[test]
+fn who_did_not_confirm_is_named() {
+    let told = |missing| printed(PIPE, &[Event::Undelivered { missing }]).notices;
+    let carol = person(3, "carol");
+    assert_eq!(told(vec![carol.clone()]), format!("hobnob: not confirmed by carol ({})\n", carol.id.short()));
+    assert_eq!(told(vec![]), "hobnob: not delivered: nobody was there to confirm it\n");
+}
+
+fn as_json(event: &Event) -> Value {
+    let mut line = String::new();
+    json::push_event(event, &mut line);
+    assert!(line.ends_with('\n') && line.lines().count() == 1, "{line:?}");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+#[test]
+fn a_say_in_json_has_the_exact_text() {
+    let text = "a\u{1b}[2J <b> \"q\" \\ \n\u{202e}ö🚀\u{2028}";
+    let value = as_json(&said(text, true, false));
+    let bob = person(2, "bob").id.to_string();
+    assert_eq!(value["event"], "say");
+    assert_eq!(value["at"], "2023-11-14T22:13:20.123Z");
+    assert_eq!(value["id"], format!("{bob}/7/3"));
+    assert_eq!(value["from"], serde_json::json!({ "id": bob, "nick": "bob" }));
+    assert_eq!(value["text"], text);
+    assert_eq!((&value["mine"], &value["backlog"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_eq!((&value["action"], value.get("part")), (&Value::Bool(true), None));
+}
+
+#[test]
+fn every_event_in_json_has_its_name_and_a_time() {
+    let carol = person(3, "carol");
+    let events = [
+        ("joined", Event::Joined { member: carol.clone(), passing: true }),
+        ("left", Event::Left { member: carol.clone(), passing: false, why: "bye".into() }),
+        ("lost", Event::Lost { member: carol.clone(), passing: false }),
+        ("renamed", Event::Renamed { member: carol.clone(), old: nick("carla") }),
+        ("gap", Event::Gap { from: carol.clone(), missed: 3 }),
+        ("delivered", Event::Delivered { posts: 2, members: 1 }),
+        ("error", Event::Undelivered { missing: vec![carol.clone()] }),
+        ("error", Event::Refused("no".into())),
+        ("warning", Event::Unreached { peer: "host:1".into(), why: "refused".into() }),
+        ("warning", Event::Skipped { notices: 9 }),
+        ("warning", Event::Forked(carol.clone())),
+    ];
+    for (name, event) in &events {
+        let value = as_json(event);
+        assert_eq!(value["event"], *name);
+        assert!(value["at"].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')), "{value}");
+    }
+    assert_eq!(as_json(&events[0].1)["member"], serde_json::json!({ "id": carol.id, "nick": "carol" }));
+    assert_eq!(as_json(&events[6].1)["missing"][0]["nick"], "carol");
+}
+
+#[test]
+fn whois_finds_by_nick_and_by_the_start_of_a_key() {
+    let member = |seed, name| Member {
+        person: person(seed, name),
+        myself: false,
+        sessions: 1,
+        passing: false,
+        addresses: Vec::new(),
+        linked: true,
+        since: 0,
+    };
+    let members = [member(2, "bob"), member(3, "carol")];
+    let key = members[1].person.id.to_string();
+    for who in ["carol", &key[..6]] {
+        let mut shown = Shown::default();
+        Printer::new(PIPE, person(1, "alice").id).names(&members, Some(who), &mut shown);
+        assert!(shown.notices.contains(&key) && !shown.notices.contains("bob"), "{}", shown.notices);
+    }
+}
+
+#[test]
+fn tab_completes_commands_then_nicks() {
+    let nicks = || ["bob", "Bonnie", "carol"].into_iter();
+    assert_eq!(complete("/na", 3, nicks()), (0, vec!["/names ".to_owned()]));
+    assert_eq!(complete("bo", 2, nicks()), (0, vec!["Bonnie: ".to_owned(), "bob: ".to_owned()]));
+    assert_eq!(complete("ask ca", 6, nicks()), (4, vec!["carol ".to_owned()]));
+    assert_eq!(complete("x /na", 5, nicks()), (2, Vec::<String>::new()));
+    assert_eq!(complete("", 0, nicks()), (0, Vec::<String>::new()));
+}
+
+#[test]
+fn rows_are_counted_in_terminal_cells() {
+    assert_eq!(rows_of("", 10), 1);
+    assert_eq!(rows_of("123456789", 10), 1);
+    assert_eq!(rows_of("1234567890", 10), 2);
+    assert_eq!(rows_of("12345678日本", 10), 2);
+    assert_eq!(rows_of("one\ntwo\n", 10), 3);
+}
