@@ -86,6 +86,9 @@ pub const DIALS_CROSS_MS_MAX: u64 = 5_000;
 /// Silence on a link after which a ping is sent.
 pub const LINK_PING_AFTER_MS: u64 = 2_000;
 
+/// Pings of links are spread over so many ticks, up to a second.
+pub const LINK_PING_PHASES: u64 = 20;
+
 /// Silence after which a link is closed (`silent`).
 pub const LINK_SILENT_MS_MAX: u64 = 8_000;
 
@@ -261,5 +264,8 @@ const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with t
 const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
 const _: () = assert!(FRAME_BYTES_MAX <= READ_BYTES_MAX, "the read buffer holds the longest frame");
 const _: () = assert!(WINDOW_BYTES_MAX * 2 < LOG_BYTES_MAX as u64, "a window fits the log twice");
-const _: () = assert!(LINK_PING_AFTER_MS * 3 < LINK_SILENT_MS_MAX, "a link is pinged before it is closed");
+const _: () = assert!(
+    (LINK_PING_AFTER_MS + LINK_PING_PHASES * TICK_MS) * 2 < LINK_SILENT_MS_MAX,
+    "a link is pinged twice before it is closed"
+);
 const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::identity::{Id, Identity};
-use crate::limits::{LINK_PING_AFTER_MS, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
+use crate::limits::{LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Ack, Control, Domain, FeedId, Nick, Post};
@@ -404,12 +404,12 @@ impl Room {
             self.tell_news(out);
             self.answer_asked(out);
         }
+        self.check_links(out);
         self.post_due(out);
         self.watch_vanished(out);
         self.start_dials(out);
         if now >= self.next_second_at {
             self.next_second_at = now + 500;
-            self.check_links(out);
             if self.roster.pass_time(now) {
                 self.roster_changed();
             }
@@ -446,7 +446,7 @@ impl Room {
                 }
             } else if now >= link.heard_at + LINK_SILENT_MS_MAX {
                 ends.push((*id, End::Silent));
-            } else if now >= link.heard_at.max(link.pinged_at) + LINK_PING_AFTER_MS {
+            } else if now >= link.heard_at.max(link.pinged_at) + ping_after(*id) {
                 link.pinged_at = now;
                 pings.push(*id);
             }
@@ -506,4 +506,10 @@ impl Room {
             self.overlay.forget(&feed);
         }
     }
+}
+
+/// When a silent link is pinged: a little later for some than for others, so that a thousand links that
+/// came up together do not answer together for ever.
+fn ping_after(link: LinkId) -> u64 {
+    LINK_PING_AFTER_MS + link % LINK_PING_PHASES * TICK_MS
 }

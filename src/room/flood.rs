@@ -110,12 +110,14 @@ impl Room {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        let have = self.log.have(&feed);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.note_known(feed, number);
         let Some(incoming) = state.incoming.get_mut(&feed).filter(|incoming| incoming.open) else { return };
         incoming.ignored = false;
         incoming.surplus += bytes as u64;
-        if incoming.surplus <= SURPLUS_BYTES_MAX {
+        // A link that has more than we do is on its way to bring it.
+        if incoming.surplus <= SURPLUS_BYTES_MAX || incoming.known > have {
             return;
         }
         let other = |(id, state): (&LinkId, &super::Link)| *id != link && state.is_ready() && state.is_open_in(&feed);
@@ -513,8 +515,9 @@ impl Room {
                 continue;
             }
             let last = pull.map(|pull| pull.link);
-            let next =
-                self.links.iter().find(|(id, state)| telling(state) && !state.is_open_in(&feed) && last != Some(**id));
+            // Another link than the last one, where there is another.
+            let closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
+            let next = closed.min_by_key(|(id, _)| last == Some(**id));
             if let Some((link, target)) = next.map(|(id, state)| (*id, state.known(&feed))) {
                 self.pull(link, feed, target, patience_ms, out);
             }

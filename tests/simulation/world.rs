@@ -13,7 +13,7 @@ use hobnob::room::{Arrival, Config, Input, LinkId, Now, Output, Reach, Room, Tar
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{Ending, FrameBuffer};
-use hobnob::wire::record::{Control, Domain, FeedId, Label, Nick, Post, Record};
+use hobnob::wire::record::{Body, Control, Domain, FeedId, Label, Nick, Post, Record};
 
 /// 2026 or so: the wall clock at the start of every run.
 const WALL_START: u64 = 1_790_000_000_000;
@@ -91,6 +91,8 @@ pub(crate) struct Node {
     seen: Seen,
     links: BTreeMap<LinkId, (usize, usize)>,
     pub(crate) plan: Plan,
+    /// It does nothing until then, as a stopped process.
+    paused_until: u64,
     /// Texts that wait for the window, as a pipe's do.
     pub(crate) pipe: Vec<String>,
     pub(crate) pipe_ends: bool,
@@ -123,6 +125,8 @@ pub(crate) struct World {
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
     pub(crate) wide_latency: bool,
+    /// The slowest links carry so many bytes a millisecond.
+    pub(crate) bytes_per_ms_min: u64,
     pub(crate) copies: u64,
     pub(crate) posts_received: u64,
     pub(crate) altered: u64,
@@ -147,6 +151,7 @@ impl World {
             verified: HashMap::new(),
             alter_one_in: 0,
             wide_latency: true,
+            bytes_per_ms_min: 100,
             copies: 0,
             posts_received: 0,
             altered: 0,
@@ -192,6 +197,7 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
+            paused_until: 0,
             pipe: Vec::new(),
             pipe_ends: false,
         });
@@ -282,6 +288,11 @@ impl World {
         self.groups = vec![0; self.nodes.len()];
     }
 
+    /// Stops a node for a while; what reaches it waits.
+    pub(crate) fn pause(&mut self, index: usize, duration_ms: u64) {
+        self.nodes[index].paused_until = self.now + duration_ms;
+    }
+
     /// Lets the world run until a time.
     pub(crate) fn run_until(&mut self, time: u64) {
         while let Some(Reverse((at, _, _))) = self.queue.peek() {
@@ -291,9 +302,24 @@ impl World {
             let Some(Reverse((at, _, key))) = self.queue.pop() else { break };
             self.now = at;
             let happening = self.happenings.remove(&key).expect("each happens once");
-            self.happen(happening);
+            match self.wakes_at(&happening) {
+                Some(time) if time > self.now => self.at(time, happening),
+                _ => self.happen(happening),
+            }
         }
         self.now = time;
+    }
+
+    /// When the node that something happens to goes on.
+    fn wakes_at(&self, happening: &Happening) -> Option<u64> {
+        let node = match happening {
+            Happening::Tick(node) | Happening::DialFailed { node, .. } => *node,
+            Happening::Deliver { conn, to: end, .. }
+            | Happening::Drained { conn, end, .. }
+            | Happening::Broken { conn, end } => self.conns[*conn].nodes[*end],
+            Happening::Connected { .. } => return None,
+        };
+        Some(self.nodes[node].paused_until)
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -367,7 +393,12 @@ impl World {
         }
         if self.trace {
             let text = String::from_utf8_lossy(&frame);
-            eprintln!("{:>8} n{node} reads {}", self.now, text.chars().take(160).collect::<String>());
+            let from = self.conns[conn].nodes[1 - to];
+            eprintln!(
+                "{:>8} n{node} reads from n{from} ({link}) {}",
+                self.now,
+                text.chars().take(160).collect::<String>()
+            );
         }
         match self.read(node, &frame) {
             Ok(arrival) => {
@@ -521,7 +552,7 @@ impl World {
         let conn = self.conns.len();
         let links = [self.next_link, self.next_link + 1];
         self.next_link += 2;
-        let bytes_per_ms = if self.wide_latency { 100 << self.rng.below(8) } else { 10_000 };
+        let bytes_per_ms = if self.wide_latency { self.bytes_per_ms_min << self.rng.below(8) } else { 10_000 };
         self.conns.push(Conn {
             nodes: [node, to],
             lives: [life, self.nodes[to].life],
@@ -535,6 +566,13 @@ impl World {
             dial,
         });
         self.at(self.now + latency_ms, Happening::Connected { conn });
+    }
+
+    /// Whether a post of that number was ever sent and says something.
+    pub(crate) fn is_say(&self, feed: FeedId, number: u64) -> bool {
+        let frame = self.posted.get(&(feed, number));
+        let post = frame.and_then(|frame| Post::decode(frame).ok());
+        post.is_some_and(|post| matches!(post.body, Body::Say { .. }))
     }
 
     /// Takes what a room shows, and checks it: once, in order, and as its author said it.
