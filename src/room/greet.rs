@@ -277,11 +277,11 @@ impl Room {
         if self.completion.complete {
             return;
         }
-        if let Some(lacking) = &mut self.completion.lacking {
-            self.completion.progress_at = self.now.mono;
-            if lacking.get(feed).is_some_and(|target| *target <= have) {
-                lacking.remove(feed);
-            }
+        let Some(lacking) = &mut self.completion.lacking else { return };
+        self.completion.progress_at = self.now.mono;
+        if lacking.get(feed).is_some_and(|target| *target <= have) {
+            lacking.remove(feed);
+            self.check_completion();
         }
     }
 
