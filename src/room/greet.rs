@@ -338,6 +338,9 @@ impl Room {
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Unlinked(peer, end));
         }
+        if state.is_ready() {
+            self.reached_at = Some(self.now.mono);
+        }
         if self.links.values().any(|other| other.session() == Some(session)) {
             return;
         }

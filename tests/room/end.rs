@@ -112,3 +112,25 @@ fn a_pipe_that_finds_nobody_ends() {
     bob.pass(200);
     assert_eq!(bob.outcome, Some(Outcome::NoPeer));
 }
+
+/// The patience for a first link was counted from when the last one came up: a run of a minute ended
+/// at the first blip, unconfirmed.
+#[test]
+fn a_long_pipe_outlives_a_link_that_breaks() {
+    let (mut bob, alice, a) = pipe();
+    bob.input(Input::Say(Said { text: "x".to_owned(), ..Said::default() }));
+    bob.pass_alive(60_000, &[a]);
+    bob.input(Input::Broken { link: a, end: End::Vanished });
+    bob.pass(1_000);
+    assert_eq!(bob.outcome, None);
+    assert_eq!(bob.dials.len(), 2, "it dials again");
+    let again = bob.connect(Some(bob.dials[1].0), "10.0.0.2:4646");
+    bob.greet(again, &alice, &[alice.entry(1)]);
+    bob.pass_alive(5_000, &[again]);
+    assert_eq!(bob.outcome, None);
+    bob.input(Input::Broken { link: again, end: End::Vanished });
+    bob.pass(9_900);
+    assert_eq!(bob.outcome, None);
+    bob.pass(200);
+    assert_eq!(bob.outcome, Some(Outcome::Unconfirmed), "but not for ever");
+}
