@@ -622,6 +622,7 @@ impl Room {
             return self.pace.answered(ack);
         }
         let Some(marks) = self.flood.marks.get(&ack.feed) else { return };
+        // Where that link is gone the ack is dropped: the way of an older mark may lead back to here.
         let route = marks.routes.iter().rev().find(|(number, _)| *number <= ack.last);
         if let Some(link) = route.map(|(_, link)| *link) {
             self.send_ack(link, &ack, out);
@@ -643,9 +644,6 @@ impl Room {
             self.flood.pulls.iter().filter(|(_, pull)| pull.link == link).map(|(feed, _)| *feed).collect();
         for feed in orphaned {
             self.flood.pulls.remove(&feed);
-        }
-        for marks in self.flood.marks.values_mut() {
-            marks.routes.retain(|(_, route)| *route != link);
         }
         self.forget_answers(link);
     }

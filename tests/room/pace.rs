@@ -126,3 +126,15 @@ fn unmarked_bytes_get_a_mark_and_an_unanswered_mark_another_one() {
     bob.pass(700);
     assert_eq!(marks(&mut bob), 1, "nobody has answered");
 }
+
+/// The way of an older mark may lead back to who sent the ack: then it would go to and fro for ever.
+#[test]
+fn an_ack_whose_way_is_gone_is_dropped() {
+    let Two { mut bob, mut alice, a, c } = two();
+    bob.post(c, &alice.marked("through carol"));
+    bob.post(a, &alice.marked("directly"));
+    bob.input(Input::Broken { link: a, end: End::Vanished });
+    bob.sent(c);
+    bob.arrive(c, vec![Arrival::Ack(Author::new(3, "carol").ack(alice.feed, 1, 3))]);
+    assert_eq!(acks(&bob.sent(c)), []);
+}
