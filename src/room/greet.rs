@@ -97,10 +97,11 @@ impl Room {
         if let Some(end) = self.objection(&hello) {
             return self.refuse(link, dial, end, &hello, out);
         }
-        let target = dial.and_then(|dial| self.overlay.target(dial).cloned());
-        if let Some(target) = &target {
-            self.overlay.succeeded(target, hello.feed());
-            self.lose_former_session(target, &hello, out);
+        if let Some(dial) = dial
+            && let Some(target) = self.overlay.target(dial).cloned()
+        {
+            self.overlay.succeeded(dial, &target, hello.feed());
+            self.lose_former_session(&target, &hello, out);
         }
         let older = self.links.iter().find(|(_, other)| other.session() == Some(hello.feed()));
         if let Some((older, other)) = older.map(|(id, other)| (*id, other)) {
