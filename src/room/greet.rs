@@ -100,7 +100,7 @@ impl Room {
         if let Some(dial) = dial
             && let Some(target) = self.overlay.target(dial).cloned()
         {
-            self.overlay.succeeded(dial, &target, hello.feed());
+            self.overlay.answered(dial, hello.feed(), self.now.mono, &mut self.rng);
             self.lose_former_session(&target, &hello, out);
         }
         let older = self.links.iter().find(|(_, other)| other.session() == Some(hello.feed()));

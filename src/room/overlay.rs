@@ -271,10 +271,14 @@ impl Overlay {
         Some(target)
     }
 
-    /// Somebody answered there.
-    pub(super) fn succeeded(&mut self, dial: DialId, target: &Target, node: FeedId) {
+    /// Somebody answered there. Where it is another session than the one looked for, that one was not
+    /// found: the next try waits longer.
+    pub(super) fn answered(&mut self, dial: DialId, node: FeedId, now: u64, rng: &mut Rng) {
         self.unanswered.remove(&dial);
-        if let Some(attempt) = self.attempt_mut(target) {
+        let Some(target) = self.dials.get(&dial).cloned() else { return };
+        if matches!(target, Target::Member { session, .. } if session != node) {
+            self.failed(&target, "another node answers there", now, rng);
+        } else if let Some(attempt) = self.attempt_mut(&target) {
             attempt.node = Some(node);
             attempt.failures = 0;
             attempt.refused = false;

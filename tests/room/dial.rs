@@ -1,8 +1,14 @@
 //! Whom a room dials, and how often.
 
-use hobnob::room::Config;
+use hobnob::room::{Config, Input, Reach};
+use hobnob::wire::end::End;
+use hobnob::wire::record::{Control, Draft};
 
 use super::hand::{Author, Hand, config};
+
+fn dialable(seed: u8) -> Config {
+    Config { reach: Reach::Dialable, listening: Some("10.0.0.1:4646".parse().unwrap()), ..config(seed) }
+}
 
 /// Links that stood counted as dials under way, so that nobody was dialled any more after eight.
 #[test]
@@ -22,4 +28,34 @@ fn links_that_stand_do_not_stop_further_dials() {
         }
     }
     assert_eq!((answered, bob.closed.len()), (12, 0));
+}
+
+/// The address of a vanished session, answered by the next one of that node, was dialled three times a
+/// second for as long as the former session was remembered.
+#[test]
+fn an_address_that_another_session_answers_is_not_dialled_again_and_again() {
+    let mut bob = Hand::new(dialable(1));
+    let mut alice = Author::new(2, "alice");
+    let addresses = ["10.0.0.2:4646".parse().unwrap()];
+    let a = bob.level_link(&alice);
+    bob.post(a, &alice.post(&Draft::Join { addresses: &addresses, passing: false }));
+    bob.input(Input::Broken { link: a, end: End::Vanished });
+    // She is back at once as a new session, and it is she who dials.
+    let mut again = Author::new(2, "alice");
+    again.feed.session += 1;
+    let up = bob.level_link(&again);
+    bob.post(up, &again.post(&Draft::Join { addresses: &addresses, passing: false }));
+    let mut answered = 0;
+    for _ in 0..1_200 {
+        bob.pass(50);
+        bob.arrive(up, vec![]);
+        while let Some((dial, _)) = bob.dials.get(answered).cloned() {
+            answered += 1;
+            let link = bob.connect(Some(dial), "10.0.0.2:4646");
+            bob.control(link, Control::Hello(again.hello()));
+            assert_eq!(bob.is_closed(link), Some(End::Duplicate));
+        }
+    }
+    assert_eq!(bob.is_closed(up), None);
+    assert!(answered < 20, "{answered} dials in a minute");
 }
