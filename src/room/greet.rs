@@ -409,8 +409,7 @@ impl Room {
         if self.plan_due {
             self.plan_due = false;
             let present = self.roster.present().map(|(session, _)| *session);
-            let lost = self.roster.lost().map(|(session, _)| *session);
-            self.overlay.plan(present, lost, self.now.mono);
+            self.overlay.plan(present, self.roster.lost().into_iter(), self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         for (dial, target) in self.overlay.due(&linked, self.now.mono, &mut self.rng) {

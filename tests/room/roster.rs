@@ -8,7 +8,7 @@ use hobnob::wire::record::{Body, Draft, FeedId};
 
 use super::hand::{Author, Hand, Sent, Two, config, two};
 
-fn lost(feed: FeedId, last: u64) -> Draft<'static> {
+pub(crate) fn lost(feed: FeedId, last: u64) -> Draft<'static> {
     Draft::Lost { feed, last }
 }
 
