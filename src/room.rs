@@ -87,7 +87,7 @@ pub struct Room {
     held: BTreeSet<FeedId>,
     /// Our addresses, as announced in the newest join.
     addresses: Vec<SocketAddr>,
-    /// When a link was last ready, for a passing run's patience.
+    /// When a link last became ready, or ended ready, for a passing run's patience.
     reached_at: Option<u64>,
     next_second_at: u64,
     next_news_at: u64,

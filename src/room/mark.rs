@@ -40,12 +40,6 @@ impl Marks {
     pub(super) fn count_sharers(&mut self, now: u64) {
         self.sharers = self.by_feed.values().filter(|marks| now < marks.at + MARK_RECENT_MS).count() as u64;
     }
-
-    pub(super) fn forget_link(&mut self, link: LinkId) {
-        for marks in self.by_feed.values_mut() {
-            marks.routes.retain(|(_, route)| *route != link);
-        }
-    }
 }
 
 impl Room {
@@ -86,6 +80,7 @@ impl Room {
             return self.pace.answered(ack);
         }
         let Some(marks) = self.marks.by_feed.get(&ack.feed) else { return };
+        // Where that link is gone the ack is dropped: the way of an older mark may lead back to here.
         let route = marks.routes.iter().rev().find(|(number, _)| *number <= ack.last);
         if let Some(link) = route.map(|(_, link)| *link) {
             self.send_ack(link, &ack, out);
