@@ -50,7 +50,10 @@ fn line_ends_of_other_systems_are_line_ends() {
 
 #[test]
 fn bytes_that_no_text_has_are_replaced_and_the_rest_arrives() {
-    arrives(b"nul \0 here\nhalf \xc3 a letter\n\xff\xfe\n", &["nul \u{fffd} here", "half \u{fffd} a letter", "\u{fffd}\u{fffd}"]);
+    arrives(
+        b"nul \0 here\nhalf \xc3 a letter\n\xff\xfe\n",
+        &["nul \u{fffd} here", "half \u{fffd} a letter", "\u{fffd}\u{fffd}"],
+    );
 }
 
 #[test]
@@ -190,9 +193,10 @@ fn numbered(number: usize) -> String {
 fn check_lines(stdout: ChildStdout, count: usize, progress: &mpsc::Sender<Result<usize, String>>) {
     let mut next = 0;
     for line in BufReader::with_capacity(1 << 17, stdout).lines() {
-        let event: Value = match line.map_err(|error| error.to_string()).and_then(|line| {
-            serde_json::from_str(&line).map_err(|error| error.to_string())
-        }) {
+        let event: Value = match line
+            .map_err(|error| error.to_string())
+            .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()))
+        {
             Ok(event) => event,
             Err(error) => return drop(progress.send(Err(error))),
         };

@@ -52,7 +52,8 @@ impl Chat {
             let events = one.finish();
             assert_eq!(said_by(&events, "alice"), self.said);
             assert_eq!(said_by(&events, "eve"), Vec::<String>::new());
-            let troubles = events.iter().filter(|event| ["lost", "gap", "warning"].iter().any(|bad| event["event"] == *bad));
+            let troubles =
+                events.iter().filter(|event| ["lost", "gap", "warning"].iter().any(|bad| event["event"] == *bad));
             assert_eq!(troubles.count(), 0, "nobody notices: {events:?}");
             assert!(!events.iter().any(|event| event["event"] == "unlinked" && event["reason"] != "goodbye"));
         }
@@ -182,9 +183,8 @@ fn bytes_that_are_not_utf8_are_no_record() {
 
 #[test]
 fn json_that_nests_too_deep_is_no_record() {
-    let nested = |depth: usize| {
-        format!(r#"{{"type":"later","deep":{}1{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1))
-    };
+    let nested =
+        |depth: usize| format!(r#"{{"type":"later","deep":{}1{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
     record_is_refused(&nested(JSON_DEPTH_MAX + 1), "bad-record");
     // At the bound it is skipped like any record of a later version.
     let chat = Chat::start();
