@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -20,8 +21,8 @@ fn run(args: &[&str], input: Option<&str>) -> (i32, String) {
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut node = Node::start("tester", command, stdin);
     if let Some(input) = input {
-        node.write(input.as_bytes());
-        node.end_input();
+        // One that does not start does not read.
+        let _ = node.take_stdin().write_all(input.as_bytes());
     }
     (node.exit_code(), node.stderr())
 }

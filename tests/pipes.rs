@@ -27,7 +27,10 @@ fn arrives(bytes: &[u8], lines: &[&str]) {
     let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     alice.wait_for_said("pipe", &lines);
     alice.wait_for_member("left", "pipe");
-    assert_eq!(said_by(&alice.finish(), "pipe"), lines);
+    let events = alice.finish();
+    assert_eq!(said_by(&events, "pipe"), lines);
+    let first = |name: &str| events.iter().position(|event| event["event"] == name);
+    assert!(first("joined") < first("say") && first("say") < first("left"), "who comes is told first: {events:?}");
 }
 
 #[test]

@@ -59,6 +59,29 @@ fn sigint_is_a_goodbye() {
 }
 
 #[test]
+fn a_node_that_is_busy_with_what_others_pipe_through_it_still_leaves_when_asked() {
+    let mut relay = chatting("relay", &[]);
+    let addr = relay.addr();
+    let bob = undialable("bob", &[&addr]);
+    let mut sources = ["s0", "s1", "s2"].map(|nick| piping(nick, &[&addr]));
+    for source in &mut sources {
+        let mut stdin = source.take_stdin();
+        let block = format!("{:0>99}\n", 0).repeat(600);
+        // Until the source is killed.
+        thread::spawn(move || while stdin.write_all(block.as_bytes()).is_ok() {});
+    }
+    for nick in ["s0", "s1", "s2"] {
+        bob.wait_until("a thousand lines", |events| (said_by(events, nick).len() > 1_000).then_some(()));
+    }
+    let asked = Instant::now();
+    relay.signal(Signal::SIGTERM);
+    let code = relay.exit_code();
+    assert!(asked.elapsed() < GOODBYE, "a goodbye took {:?}", asked.elapsed());
+    assert_eq!(code, 0, "{}", relay.stderr());
+    bob.wait_for_member("left", "relay");
+}
+
+#[test]
 fn one_killed_in_a_mesh_is_lost_and_the_others_go_on() {
     let nicks = ["n0", "n1", "n2", "n3"];
     let first = chatting("n0", &[]);
@@ -184,7 +207,7 @@ fn one_who_is_stopped_for_five_seconds_gets_every_line_afterwards() {
     }
 }
 
-/// A peer that has said hello and reads nothing any more, with as little room in its socket as the system
+/// A peer that has said hello, wants everything and reads nothing any more, with as little room in its socket as the system
 /// allows.
 fn deaf_peer(addr: &str) -> Wire {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -192,7 +215,9 @@ fn deaf_peer(addr: &str) -> Wire {
     let addr: std::net::SocketAddr = addr.parse().expect("an address");
     socket.connect(&addr.into()).expect("the node accepts connections");
     let mut wire = Wire::over(socket.into(), "deaf");
-    wire.greet();
+    for entry in wire.greet() {
+        wire.send(&Control::Want { author: entry.0, session: entry.1, from: 1, answer: false });
+    }
     wire
 }
 
@@ -215,12 +240,14 @@ fn a_second_interrupt_ends_a_goodbye_that_hangs() {
     let lines: Vec<String> = (0..120_000).map(|number| format!("{number:0>99}")).collect();
     alice.say_all(&lines);
     bob.wait_for_said("alice", &lines);
+    let first = Instant::now();
     alice.signal(Signal::SIGINT);
     bob.wait_for_member("left", "alice");
+    let hung = first.elapsed();
     let asked = Instant::now();
     alice.signal(Signal::SIGINT);
     let code = alice.exit_code();
     drop(until);
-    assert_eq!(code, 130, "the first interrupt has not ended it yet\n{}", alice.told());
+    assert_eq!(code, 130, "the first interrupt, {hung:?} before, has not ended it\n{}", alice.told());
     assert!(asked.elapsed() < Duration::from_secs(1), "the second took {:?}", asked.elapsed());
 }

@@ -132,6 +132,10 @@ impl Room {
         let tail = Label::read(&post.frame).map_or(0, |label| label.tail);
         out.push(Output::Seen { feed, number, tail });
         self.fold(post, from);
+        // Who comes, or has another name, is told before what they say.
+        if self.roster_changed_at.is_some() {
+            self.show_roster();
+        }
         if self.completion.covers(&feed, number) {
             self.local.hold_back(post);
         } else if feed != self.me || self.config.echo {

@@ -26,7 +26,7 @@ use serde_json::Value;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of what a process said a failure shows, from its end.
-const SHOWN_BYTES_MAX: usize = 6_000;
+const SHOWN_BYTES_MAX: usize = 16_000;
 
 /// A hobnob that keeps nothing and tells what happens as JSON.
 pub(crate) fn hobnob(nick: &str) -> Command {
@@ -318,7 +318,7 @@ impl Node {
 
 /// The end of what a process said.
 fn told(heard: &Heard) -> String {
-    let events: Vec<String> = heard.events.iter().map(|event| shortened(&event.to_string())).collect();
+    let events: Vec<String> = heard.events.iter().map(shortened).collect();
     let (events, lines) = (events.join("\n"), heard.lines.join("\n"));
     let [events, lines, stderr] = [&events, &lines, &heard.stderr].map(|text| {
         let start = text.len().saturating_sub(SHOWN_BYTES_MAX);
@@ -327,9 +327,13 @@ fn told(heard: &Heard) -> String {
     format!("--- stderr\n{stderr}\n--- events so far\n{events}\n--- other lines\n{lines}\n---")
 }
 
-fn shortened(text: &str) -> String {
-    let end = text.floor_char_boundary(400.min(text.len()));
-    text.get(..end).unwrap_or_default().to_owned()
+/// An event without most of a long text.
+fn shortened(event: &Value) -> String {
+    let mut event = event.clone();
+    if let Some(Value::String(text)) = event.get_mut("text") {
+        text.truncate(text.floor_char_boundary(80));
+    }
+    event.to_string()
 }
 
 /// The lines that a member said, in the order in which they were shown.
@@ -341,7 +345,9 @@ pub(crate) fn said_by(events: &[Value], nick: &str) -> Vec<String> {
             text.push('\n');
         }
     }
-    text.split_terminator('\n').map(ToOwned::to_owned).collect()
+    // A line of which not all parts have come is none yet.
+    let whole = text.rfind('\n').and_then(|end| text.get(..=end)).unwrap_or_default();
+    whole.split_terminator('\n').map(ToOwned::to_owned).collect()
 }
 
 /// How many links there are to whom.
