@@ -89,7 +89,7 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     ctrlc::set_handler(handler).map_err(|error| Failure::Link(error.to_string()))?;
     let chosen = |part| named.is_empty() || named.contains(&part);
     let scale = Scale::from_environment();
-    let text = if !chosen("throughput") { Text::new(0) } else { Text::new(scale.lines) };
+    let text = if chosen("throughput") { Text::new(scale.lines) } else { Text::new(0) };
     let mut measured = true;
     if chosen("throughput") {
         measured &= throughput::run(scale, &text);
