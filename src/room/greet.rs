@@ -97,10 +97,11 @@ impl Room {
         if let Some(end) = self.objection(&hello) {
             return self.refuse(link, dial, end, &hello, out);
         }
-        let target = dial.and_then(|dial| self.overlay.target(dial).cloned());
-        if let Some(target) = &target {
-            self.overlay.succeeded(target, hello.feed());
-            self.lose_former_session(target, &hello, out);
+        if let Some(dial) = dial
+            && let Some(target) = self.overlay.target(dial).cloned()
+        {
+            self.overlay.answered(dial, hello.feed(), self.now.mono, &mut self.rng);
+            self.lose_former_session(&target, &hello, out);
         }
         let older = self.links.iter().find(|(_, other)| other.session() == Some(hello.feed()));
         if let Some((older, other)) = older.map(|(id, other)| (*id, other)) {
@@ -277,11 +278,11 @@ impl Room {
         if self.completion.complete {
             return;
         }
-        if let Some(lacking) = &mut self.completion.lacking {
-            self.completion.progress_at = self.now.mono;
-            if lacking.get(feed).is_some_and(|target| *target <= have) {
-                lacking.remove(feed);
-            }
+        let Some(lacking) = &mut self.completion.lacking else { return };
+        self.completion.progress_at = self.now.mono;
+        if lacking.get(feed).is_some_and(|target| *target <= have) {
+            lacking.remove(feed);
+            self.check_completion();
         }
     }
 
@@ -324,7 +325,8 @@ impl Room {
     }
 
     fn link_gone(&mut self, link: LinkId, state: &Link, end: End) {
-        self.forget_link(link);
+        self.forget_pulls(link);
+        self.forget_answers(link);
         let target = state.dial.and_then(|dial| self.overlay.finish(dial));
         let Some(session) = state.session() else {
             if let Some(target) = target
@@ -337,6 +339,9 @@ impl Room {
         };
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Unlinked(peer, end));
+        }
+        if state.is_ready() {
+            self.reached_at = Some(self.now.mono);
         }
         if self.links.values().any(|other| other.session() == Some(session)) {
             return;
@@ -405,8 +410,7 @@ impl Room {
         if self.plan_due {
             self.plan_due = false;
             let present = self.roster.present().map(|(session, _)| *session);
-            let lost = self.roster.lost().map(|(session, _)| *session);
-            self.overlay.plan(present, lost, self.now.mono);
+            self.overlay.plan(present, self.roster.lost().into_iter(), self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         for (dial, target) in self.overlay.due(&linked, self.now.mono, &mut self.rng) {

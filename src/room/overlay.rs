@@ -87,7 +87,10 @@ pub(super) struct Overlay {
     members: BTreeMap<FeedId, Attempt>,
     /// Addresses that may be dialled, per session, from its newest join.
     book: BTreeMap<FeedId, Vec<SocketAddr>>,
+    /// Every dial until its link ends.
     dials: BTreeMap<DialId, Target>,
+    /// Those of them that nobody has answered yet.
+    unanswered: BTreeSet<DialId>,
     next_dial: DialId,
     /// Whom this node links to, as of the last `plan`.
     desired: BTreeSet<FeedId>,
@@ -104,6 +107,7 @@ impl Overlay {
             members: BTreeMap::new(),
             book: BTreeMap::new(),
             dials: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
             next_dial: 1,
             desired: BTreeSet::new(),
             ring: Vec::new(),
@@ -230,7 +234,7 @@ impl Overlay {
         });
         let targets: Vec<Target> = named.into_iter().chain(members).collect();
         for target in targets {
-            if self.dials.len() >= DIALS_MAX {
+            if self.unanswered.len() >= DIALS_MAX {
                 break;
             }
             let dial = self.next_dial;
@@ -240,6 +244,7 @@ impl Overlay {
                 attempt.next_at = now + DIAL_PAUSE_MS_MIN + rng.below(DIAL_PAUSE_MS_MIN);
             }
             self.dials.insert(dial, target.clone());
+            self.unanswered.insert(dial);
             dials.push((dial, target));
         }
         dials
@@ -259,15 +264,21 @@ impl Overlay {
     /// The dial is over, with a link or without; its target may be dialled again.
     pub(super) fn finish(&mut self, dial: DialId) -> Option<Target> {
         let target = self.dials.remove(&dial)?;
+        self.unanswered.remove(&dial);
         if let Some(attempt) = self.attempt_mut(&target) {
             attempt.dialling = None;
         }
         Some(target)
     }
 
-    /// Somebody answered there.
-    pub(super) fn succeeded(&mut self, target: &Target, node: FeedId) {
-        if let Some(attempt) = self.attempt_mut(target) {
+    /// Somebody answered there. Where it is another session than the one looked for, that one was not
+    /// found: the next try waits longer.
+    pub(super) fn answered(&mut self, dial: DialId, node: FeedId, now: u64, rng: &mut Rng) {
+        self.unanswered.remove(&dial);
+        let Some(target) = self.dials.get(&dial).cloned() else { return };
+        if matches!(target, Target::Member { session, .. } if session != node) {
+            self.failed(&target, "another node answers there", now, rng);
+        } else if let Some(attempt) = self.attempt_mut(&target) {
             attempt.node = Some(node);
             attempt.failures = 0;
             attempt.refused = false;

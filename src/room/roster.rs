@@ -104,9 +104,12 @@ impl Roster {
         self.sessions.iter().filter(|(_, session)| session.is_present())
     }
 
-    /// Every session that vanished and did not say goodbye.
-    pub(super) fn lost(&self) -> impl Iterator<Item = (&FeedId, &Session)> {
-        self.sessions.iter().filter(|(_, session)| session.presence() == Presence::Lost)
+    /// Every session that vanished and did not say goodbye, the one last heard of first.
+    pub(super) fn lost(&self) -> Vec<FeedId> {
+        let lost = self.sessions.iter().filter(|(_, session)| session.presence() == Presence::Lost);
+        let mut lost: Vec<(i64, FeedId)> = lost.map(|(id, session)| (session.spoke_at, *id)).collect();
+        lost.sort_unstable_by(|one, other| other.cmp(one));
+        lost.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Takes in a post; returns whether who is here, or somebody's name, may have changed.

@@ -305,7 +305,7 @@ fn no_post_is_lost_without_a_word() {
             let pause = rng.below(1_000);
             world.run_until(world.now + pause);
             let node = pick(&mut rng, nodes);
-            for _ in 0..1 + rng.below(8) {
+            for _ in 0..=rng.below(8) {
                 let text = text(&mut world, &mut count);
                 world.say(node, &text);
             }

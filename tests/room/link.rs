@@ -1,0 +1,160 @@
+//! How a link begins and ends, and what is not allowed on it.
+
+use hobnob::limits::{DIALS_CROSS_MS_MAX, LINK_SILENT_MS_MAX};
+use hobnob::room::{Arrival, Config, LinkId};
+use hobnob::wire::end::End;
+use hobnob::wire::record::Control;
+
+use super::hand::{Author, Hand, Two, config, controls_of, two};
+
+#[test]
+fn a_record_before_hello_closes_the_link() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    for record in [Control::Done {}, Control::Ping { token: 1 }, alice.want(1), Control::Unknown] {
+        let link = bob.connect(None, "10.0.0.2:5000");
+        bob.control(link, record);
+        assert_eq!(bob.is_closed(link), Some(End::OutOfTurn));
+    }
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.post(link, &alice.join());
+    assert_eq!((bob.is_closed(link), bob.have(alice.feed)), (Some(End::OutOfTurn), 0));
+}
+
+#[test]
+fn what_comes_before_done_or_twice_closes_the_link() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    let early: [Arrival; 4] = [
+        Arrival::Post(alice.join()),
+        Arrival::Control(alice.want(1)),
+        Arrival::Control(Control::News { feeds: vec![alice.entry(1)] }),
+        Arrival::Control(Control::Hello(alice.hello())),
+    ];
+    for arrival in early {
+        let link = bob.connect(None, "10.0.0.2:5000");
+        bob.control(link, Control::Hello(alice.hello()));
+        bob.arrive(link, vec![arrival]);
+        assert_eq!(bob.is_closed(link), Some(End::OutOfTurn));
+    }
+    let link = bob.level_link(&alice);
+    bob.control(link, Control::Done {});
+    assert_eq!(bob.is_closed(link), Some(End::OutOfTurn));
+}
+
+#[test]
+fn a_node_that_meets_itself_drops_the_link() {
+    let mut bob = Hand::new(config(1));
+    let mut myself = Author::new(1, "n1");
+    myself.feed = bob.me;
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.control(link, Control::Hello(myself.hello()));
+    assert_eq!(bob.is_closed(link), Some(End::Myself));
+}
+
+#[test]
+fn another_room_mode_or_version_is_refused() {
+    let mut bob = Hand::new(config(1));
+    let alice = Author::new(2, "alice");
+    let (mut room, mut mode, mut version) = (alice.hello(), alice.hello(), alice.hello());
+    room.room = "kitchen".to_owned();
+    mode.mode = "hub".to_owned();
+    version.version = 2;
+    for (hello, end) in [(room, End::Room), (mode, End::Mode), (version, End::Version)] {
+        let link = bob.connect(None, "10.0.0.2:5000");
+        bob.control(link, Control::Hello(hello));
+        assert_eq!(bob.is_closed(link), Some(end));
+    }
+}
+
+/// A room that names a peer, with the dial under way.
+fn dialling(seed: u8) -> Hand {
+    let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(seed) });
+    bob.pass(50);
+    assert_eq!(bob.dials.len(), 1);
+    bob
+}
+
+#[test]
+fn of_two_dials_that_cross_the_one_of_the_smaller_id_stays() {
+    for seed in [1, 2, 3, 4] {
+        let mut bob = dialling(seed);
+        let alice = Author::new(9, "alice");
+        let dialled = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
+        bob.greet(dialled, &alice, &[]);
+        let accepted = bob.connect(None, "10.0.0.2:5000");
+        bob.control(accepted, Control::Hello(alice.hello()));
+        let gone = if bob.me < alice.feed { accepted } else { dialled };
+        assert_eq!(bob.closed, [(gone, End::Duplicate)]);
+    }
+}
+
+/// A redial waited up to 8.3 s: the older, half-open link won.
+#[test]
+fn a_hello_replaces_an_older_link() {
+    let mut bob = Hand::new(config(1));
+    let alice = Author::new(2, "alice");
+    let first = bob.link(&alice, &[]);
+    let second = bob.link(&alice, &[]);
+    assert_eq!(bob.closed, [(first, End::Duplicate)]);
+    let mut bob = dialling(1);
+    let dialled = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
+    bob.greet(dialled, &alice, &[]);
+    bob.pass_alive(DIALS_CROSS_MS_MAX, &[dialled]);
+    bob.control(dialled, Control::Ping { token: 1 });
+    let accepted = bob.connect(None, "10.0.0.2:5000");
+    bob.control(accepted, Control::Hello(alice.hello()));
+    assert_eq!(bob.closed, [(dialled, End::Duplicate)], "whoever is smaller");
+    assert!(second > first);
+}
+
+#[test]
+fn no_hello_is_said_on_a_dial_to_who_is_linked_already() {
+    let mut bob = dialling(1);
+    let alice = Author::new(2, "alice");
+    let accepted = bob.level_link(&alice);
+    let dialled = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
+    assert!(bob.sent(dialled).is_empty(), "who dials waits for the other's hello");
+    bob.control(dialled, Control::Hello(alice.hello()));
+    assert!(bob.sent(dialled).is_empty());
+    assert_eq!((bob.is_closed(dialled), bob.is_closed(accepted)), (Some(End::Duplicate), None));
+}
+
+#[test]
+fn a_silent_link_is_pinged_then_closed() {
+    let Two { mut bob, a, .. } = two();
+    bob.sent(a);
+    bob.pass(3_100);
+    let sent = controls_of(&bob.sent(a));
+    assert!(sent.iter().any(|control| matches!(control, Control::Ping { .. })), "{sent:?}");
+    bob.pass(LINK_SILENT_MS_MAX - 3_200);
+    assert_eq!(bob.is_closed(a), None);
+    bob.pass(200);
+    assert_eq!(bob.is_closed(a), Some(End::Silent));
+}
+
+#[test]
+fn a_node_whose_own_timers_ran_late_accuses_nobody() {
+    let Two { mut bob, a, c, .. } = two();
+    bob.now.mono += 60_000;
+    bob.now.wall += 60_000;
+    bob.pass(1_000);
+    assert_eq!((bob.is_closed(a), bob.is_closed(c)), (None, None));
+}
+
+#[test]
+fn a_connection_that_says_no_hello_is_closed() {
+    let mut bob = Hand::new(config(1));
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.pass(4_900);
+    assert_eq!(bob.is_closed(link), None);
+    bob.pass(200);
+    assert_eq!(bob.is_closed(link), Some(End::HandshakeTimeout));
+}
+
+#[test]
+fn of_too_many_connections_without_hello_the_oldest_goes() {
+    let mut bob = Hand::new(config(1));
+    let links: Vec<LinkId> = (0..65).map(|_| bob.connect(None, "10.0.0.2:5000")).collect();
+    assert_eq!(bob.closed, [(links[0], End::Crowded)]);
+}

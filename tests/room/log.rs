@@ -1,0 +1,119 @@
+//! What is kept, what goes first, and what is refused.
+
+use hobnob::limits::{POST_AGE_MS_MAX, POST_AHEAD_MS_MAX};
+use hobnob::room::Config;
+use hobnob::room::event::Event;
+use hobnob::wire::record::{Control, Draft};
+
+use super::hand::{Author, Hand, Sent, Two, WALL_START, config, controls_of, numbers, posts_of, says, two};
+
+/// A receiver was stuck below an evicted tail for ever.
+#[test]
+fn the_newest_post_of_a_feed_is_evicted_last() {
+    let mut bob = Hand::new(Config { log_bytes_max: 30_000, ..config(1) });
+    let (mut alice, mut carol, dave) = (Author::new(2, "alice"), Author::new(3, "carol"), Author::new(4, "dave"));
+    let a = bob.level_link(&alice);
+    bob.post(a, &carol.join());
+    bob.posts(a, &says(&mut carol, 10, 1_000));
+    bob.post(a, &alice.join());
+    bob.posts(a, &says(&mut alice, 100, 1_000));
+    assert!(bob.room.view().log_bytes <= 30_000);
+    assert_eq!((bob.have(alice.feed), bob.have(carol.feed)), (101, 11), "both feeds are still paged");
+    let d = bob.link(&dave, &[]);
+    bob.sent(d);
+    for author in [&alice, &carol] {
+        bob.control(d, author.want(1));
+        let sent = bob.sent(d);
+        assert!(!sent.is_empty());
+        let last = posts_of(&sent).last().copied();
+        assert_eq!(last, Some((author.feed, author.next - 1)), "the newest is there to follow the gap notice");
+        let mut next = 1;
+        for sent in sent {
+            match sent {
+                Sent::Control(Control::Gap { from, to, .. }) => {
+                    assert_eq!(from, next);
+                    next = to + 1;
+                }
+                Sent::Post(post) => {
+                    assert_eq!(post.number, next);
+                    next += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn joins_of_present_sessions_are_not_evicted() {
+    let mut bob = Hand::new(Config { log_bytes_max: 30_000, ..config(1) });
+    let (mut alice, dave) = (Author::new(2, "alice"), Author::new(4, "dave"));
+    let a = bob.level_link(&alice);
+    bob.post(a, &alice.join());
+    bob.posts(a, &says(&mut alice, 100, 1_000));
+    let d = bob.link(&dave, &[]);
+    bob.sent(d);
+    bob.control(d, alice.want(1));
+    assert_eq!(bob.sent_posts(d).first(), Some(&(alice.feed, 1)));
+}
+
+#[test]
+fn a_post_past_the_age_bound_is_refused_and_counts_as_seen() {
+    let Two { mut bob, mut alice, a, c } = two();
+    alice.at = WALL_START - POST_AGE_MS_MAX - 1;
+    bob.post(a, &alice.say("old"));
+    alice.at = WALL_START;
+    bob.post(a, &alice.say("new"));
+    assert_eq!((bob.have(alice.feed), bob.texts()), (3, vec!["new".to_owned()]));
+    let sent = bob.sent(c);
+    assert_eq!(controls_of(&sent), [alice.gap(2, 2)]);
+    assert_eq!(numbers(&posts_of(&sent)), [3]);
+}
+
+#[test]
+fn a_post_a_day_ahead_is_kept_and_one_further_ahead_refused_with_a_warning() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    alice.at = WALL_START + POST_AHEAD_MS_MAX;
+    bob.post(a, &alice.say("a day"));
+    alice.at += 1;
+    bob.post(a, &alice.say("more"));
+    assert_eq!(bob.texts(), ["a day"]);
+    let warned = |event: &&Event| matches!(event, Event::Warning(text) if text.contains("alice"));
+    assert_eq!(bob.events.iter().filter(warned).count(), 1);
+    // And it has not carried our own clock along.
+    bob.command_say("mine");
+    let Some(Event::Said { post, .. }) = bob.events.last() else { panic!("{:?}", bob.events.last()) };
+    assert!(post.at < WALL_START + 3 * 60_000);
+}
+
+#[test]
+fn an_answer_never_sorts_before_its_question() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    alice.at = WALL_START + 30_000;
+    bob.post(a, &alice.say("question"));
+    bob.command_say("answer");
+    let Some(Event::Said { post, .. }) = bob.events.last() else { panic!("{:?}", bob.events.last()) };
+    assert!(post.at > alice.at);
+}
+
+#[test]
+fn a_fork_is_flagged_once() {
+    let Two { mut bob, alice, a, c } = two();
+    let dave = Author::new(4, "dave");
+    let d = bob.level_link(&dave);
+    let say = |text| alice.post_at(2, &Draft::Say { text, action: false, part: false }, false);
+    bob.post(a, &say("yes"));
+    for link in [a, c, d] {
+        bob.sent(link);
+    }
+    bob.post(c, &say("no"));
+    for link in [a, d] {
+        let sent = bob.sent(link);
+        assert!(matches!(sent.as_slice(), [Sent::Post(post)] if post.text() == "no"), "the proof goes on: {sent:?}");
+    }
+    bob.post(d, &say("perhaps"));
+    assert!(bob.sent(a).is_empty(), "once");
+    assert_eq!(bob.texts(), ["yes"]);
+    let flagged = bob.events.iter().filter(|event| matches!(event, Event::Forked(_)));
+    assert_eq!(flagged.count(), 1);
+}

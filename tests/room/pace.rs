@@ -1,0 +1,140 @@
+//! Acks, and the window of a source.
+
+use hobnob::limits::WINDOW_BYTES_MIN;
+use hobnob::room::event::Said;
+use hobnob::room::{Arrival, Input};
+use hobnob::wire::end::End;
+use hobnob::wire::record::{Draft, FeedId};
+
+use super::hand::{Author, Hand, Sent, Two, config, two};
+
+fn acks(sent: &[Sent]) -> Vec<(FeedId, u64, u64)> {
+    let ack = |sent: &Sent| if let Sent::Ack(ack) = sent { Some((ack.feed, ack.first, ack.last)) } else { None };
+    sent.iter().filter_map(ack).collect()
+}
+
+/// "Confirmed" was said with 88,000 posts lost: acks were cumulative over holes.
+#[test]
+fn acks_name_where_they_begin() {
+    let Two { mut bob, mut alice, a, c } = two();
+    bob.input(Input::Broken { link: c, end: End::Vanished });
+    bob.post(a, &alice.marked("x"));
+    assert_eq!(acks(&bob.sent(a)), [(alice.feed, 1, 2)]);
+    bob.control(a, alice.gap(3, 6));
+    alice.next = 7;
+    bob.post(a, &alice.say("x"));
+    bob.post(a, &alice.marked("x"));
+    assert_eq!(acks(&bob.sent(a)), [(alice.feed, 7, 8)]);
+}
+
+#[test]
+fn an_ack_goes_back_along_the_link_that_brought_the_mark_first() {
+    let Two { mut bob, mut alice, a, c } = two();
+    let dave = Author::new(4, "dave");
+    let d = bob.level_link(&dave);
+    let mark = alice.marked("x");
+    bob.post(c, &mark);
+    bob.post(a, &mark);
+    for link in [a, c, d] {
+        bob.sent(link);
+    }
+    bob.arrive(d, vec![Arrival::Ack(dave.ack(alice.feed, 1, 2))]);
+    assert_eq!(acks(&bob.sent(c)).len(), 1);
+    assert_eq!(acks(&bob.sent(a)).len() + acks(&bob.sent(d)).len(), 0);
+}
+
+fn fill_window(bob: &mut Hand) -> usize {
+    for count in 0..10_000 {
+        if !bob.room.may_say() {
+            return count;
+        }
+        bob.input(Input::Say(Said { text: "x".repeat(1_000), ..Said::default() }));
+    }
+    panic!("stdin ran free");
+}
+
+/// stdin ran free without an uplink: 42 MB and 25 holes.
+#[test]
+fn stdin_is_not_read_while_nobody_is_there() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    assert!(!bob.room.may_say());
+    let a = bob.level_link(&alice);
+    assert!(!bob.room.may_say(), "a link is no member");
+    bob.post(a, &alice.join());
+    assert!(bob.room.may_say());
+    bob.post(a, &alice.post(&Draft::Leave { why: "" }));
+    assert!(!bob.room.may_say());
+}
+
+#[test]
+fn a_source_stops_at_its_window_and_goes_on_with_the_acks() {
+    let Two { mut bob, alice, a, .. } = two();
+    let count = fill_window(&mut bob);
+    assert!((count * 1_000..count * 1_500).contains(&(WINDOW_BYTES_MIN as usize)), "{count}");
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+    assert!(fill_window(&mut bob) > count, "the window has grown");
+}
+
+/// All members stopped counting, and nothing held the source.
+#[test]
+fn where_no_member_counts_the_farthest_one_holds_the_source() {
+    let Two { mut bob, a, c, .. } = two();
+    fill_window(&mut bob);
+    bob.pass_alive(10_000, &[a, c]);
+    assert!(!bob.room.may_say());
+}
+
+#[test]
+fn an_ack_for_posts_that_do_not_exist_counts_for_nothing() {
+    let Two { mut bob, alice, a, .. } = two();
+    fill_window(&mut bob);
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last + 1))]);
+    assert!(!bob.room.may_say());
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+    assert!(bob.room.may_say(), "and does not shadow a true one");
+}
+
+#[test]
+fn a_forged_ack_counts_for_nothing() {
+    let Two { mut bob, alice, a, .. } = two();
+    fill_window(&mut bob);
+    let mut mallory = Author::new(9, "mallory");
+    mallory.feed = alice.feed;
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(mallory.ack(bob.me, 1, last))]);
+    assert!(!bob.room.may_say());
+}
+
+#[test]
+fn unmarked_bytes_get_a_mark_and_an_unanswered_mark_another_one() {
+    let Two { mut bob, a, .. } = two();
+    bob.pass(1_000);
+    bob.sent(a);
+    bob.command_say("one");
+    bob.command_say("two");
+    bob.pass(300);
+    let marks = |bob: &mut Hand| {
+        let sent = bob.sent(a);
+        sent.iter().filter(|sent| matches!(sent, Sent::Post(post) if post.ack)).count()
+    };
+    assert!((1..=2).contains(&marks(&mut bob)));
+    bob.pass(1_500);
+    assert_eq!(marks(&mut bob), 0);
+    bob.pass(700);
+    assert_eq!(marks(&mut bob), 1, "nobody has answered");
+}
+
+/// The way of an older mark may lead back to who sent the ack: then it would go to and fro for ever.
+#[test]
+fn an_ack_whose_way_is_gone_is_dropped() {
+    let Two { mut bob, mut alice, a, c } = two();
+    bob.post(c, &alice.marked("through carol"));
+    bob.post(a, &alice.marked("directly"));
+    bob.input(Input::Broken { link: a, end: End::Vanished });
+    bob.sent(c);
+    bob.arrive(c, vec![Arrival::Ack(Author::new(3, "carol").ack(alice.feed, 1, 3))]);
+    assert_eq!(acks(&bob.sent(c)), []);
+}
