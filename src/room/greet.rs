@@ -278,9 +278,11 @@ impl Room {
         if self.completion.complete {
             return;
         }
-        if let Some(lacking) = &mut self.completion.lacking {
+        if let Some(lacking) = &mut self.completion.lacking
+            && let Some(target) = lacking.get(feed)
+        {
             self.completion.progress_at = self.now.mono;
-            if lacking.get(feed).is_some_and(|target| *target <= have) {
+            if *target <= have {
                 lacking.remove(feed);
             }
         }
