@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::identity::{Id, Identity};
-use crate::limits::{LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
+use crate::limits::{LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Ack, Control, Domain, FeedId, Nick, Post};
@@ -350,8 +350,10 @@ impl Room {
                 Arrival::Control(control) => self.control_arrived(link, control, out),
             }
         }
-        if let Some(state) = self.links.get_mut(&link) {
-            state.heard_at = now;
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.heard_at = now;
+        if state.feeds_remembered() > LINK_FEEDS_MAX {
+            self.close(link, End::OutOfTurn, out);
         }
     }
 
@@ -504,6 +506,10 @@ impl Room {
             self.log.forget(&feed);
             self.roster.forget(&feed);
             self.overlay.forget(&feed);
+            self.flood.forget(&feed);
+            for link in self.links.values_mut() {
+                link.forget(&feed);
+            }
         }
     }
 }

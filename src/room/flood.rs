@@ -58,6 +58,11 @@ impl Flood {
         !self.unanswered.is_empty()
     }
 
+    /// Forgets a feed that is no more.
+    pub(super) fn forget(&mut self, feed: &FeedId) {
+        self.marks.remove(feed);
+    }
+
     /// Other feeds with a recent mark: their windows share the log with ours.
     pub(super) fn sharers(&self) -> u64 {
         self.sharers
