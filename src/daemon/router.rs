@@ -237,8 +237,9 @@ impl Router {
         log::debug!("link {link}: {} {remote}", if dial.is_some() { "dialled" } else { "accepted" });
         let made = socket.set_nodelay(true).and_then(|()| socket.local_addr()).and_then(|local| {
             let (receiver, sender) = secure::split(socket);
-            self.writer(link, Order::Open(link, sender));
+            // Without a reader nobody would ever close what the writer holds.
             reader::start(link, receiver, &self.shared)?;
+            self.writer(link, Order::Open(link, sender));
             Ok(local.ip())
         });
         match (made, dial) {
