@@ -183,6 +183,7 @@ impl Router {
     }
 
     fn carry_out(&mut self, out: Vec<Output>) {
+        let mut failed = Vec::new();
         for output in out {
             match output {
                 Output::Send { links, frame } => self.send(links, frame),
@@ -194,12 +195,16 @@ impl Router {
                 Output::Dial { dial, target } => {
                     log::debug!("dial {dial}: {target:?}");
                     if let Err(error) = dial::start(dial, target, &self.shared) {
-                        self.step(Input::DialFailed { dial, error: error.to_string() });
+                        failed.push(Input::DialFailed { dial, error: error.to_string() });
                     }
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
                 Output::End(outcome) => self.ended = Some(outcome),
             }
+        }
+        // What follows from these comes behind what followed from this.
+        for input in failed {
+            self.step(input);
         }
     }
 
