@@ -273,6 +273,7 @@ impl Room {
             if self.roster.pass_time(now) {
                 self.roster_changed();
             }
+            self.check_completion();
             self.shed_surplus(out);
         }
         if now >= self.next_minute_at {
@@ -320,7 +321,6 @@ impl Room {
 
     /// What follows from every input: the roster as shown, the members that count, the end.
     fn settle(&mut self, out: &mut Vec<Output>) {
-        self.check_completion();
         if self.roster_changed_at.is_some() {
             self.show_roster();
         }
