@@ -87,10 +87,11 @@
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
 //!    place where it will be encrypted.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
-//!    frame, [`room::rng`] the seeded chance. Inside: `greet` (how a link begins and ends), `flood` (how posts
-//!    come in and go on), `hole` (gaps), `own` (what this node posts, and its end), `watch` (who vanished);
-//!    and the state they work on, `log`, `links`, `roster`, `overlay` (whom to link to), `pace` (acks and the
-//!    window), `local` (what waits to be shown).
+//!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
+//!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
+//!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
+//!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
+//!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
 //!    `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]

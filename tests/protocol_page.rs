@@ -336,6 +336,7 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("addresses of a join", of(limits::ADDRESSES_PER_NODE_MAX), ""),
         ("entries of a have or news", of(limits::FEEDS_PER_PAGE_MAX), ""),
         ("feeds", of(limits::FEEDS_MAX), ""),
+        ("feeds named on a link", of(limits::LINK_FEEDS_MAX), ""),
         ("time for a hello", limits::HANDSHAKE_MS_MAX, "ms"),
         ("time for a frame", limits::FRAME_MS_MAX, "ms"),
         ("silence before a ping", limits::LINK_PING_AFTER_MS, "ms"),
