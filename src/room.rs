@@ -66,6 +66,7 @@ pub struct Room {
     links: BTreeMap<LinkId, Link>,
     roster: roster::Roster,
     roster_changed_at: Option<u64>,
+    members_due: bool,
     overlay: Overlay,
     plan_due: bool,
     pace: pace::Pace,
@@ -110,6 +111,7 @@ impl Room {
             links: BTreeMap::new(),
             roster: roster::Roster::default(),
             roster_changed_at: None,
+            members_due: true,
             overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
             plan_due: true,
             pace: pace::Pace::new(),
@@ -321,6 +323,9 @@ impl Room {
 
     /// What follows from every input: the roster as shown, the members that count, the end.
     fn settle(&mut self, out: &mut Vec<Output>) {
+        if std::mem::take(&mut self.members_due) {
+            self.count_members();
+        }
         if self.roster_changed_at.is_some() {
             self.show_roster();
         }
@@ -345,6 +350,11 @@ impl Room {
     fn roster_changed(&mut self) {
         self.roster_changed_at.get_or_insert(self.now.mono);
         self.plan_due = true;
+        self.members_due = true;
+    }
+
+    /// Who is here decides who has to confirm. Once an input: a run may bring hundreds of joins.
+    fn count_members(&mut self) {
         let me = self.me;
         let present = self.roster.present().map(|(feed, _)| *feed).filter(|feed| *feed != me);
         self.pace.set_members(present, self.now.mono);

@@ -66,7 +66,7 @@ pub(super) enum Worth {
     Ordinary,
     /// Goes when nothing ordinary is left.
     Precious,
-    /// Never goes.
+    /// Goes only when the log holds twice its bound, which nobody reaches in good faith.
     Needed,
 }
 
@@ -157,7 +157,8 @@ impl Log {
 
     /// Evicts until the log fits. `worth` says what else stands in a post's way.
     pub(super) fn evict_to(&mut self, bytes_max: usize, worth: impl Fn(&Post) -> Worth) {
-        for limit in [Worth::Ordinary, Worth::Precious] {
+        let passes = [(Worth::Ordinary, bytes_max), (Worth::Precious, bytes_max), (Worth::Needed, 2 * bytes_max)];
+        for (limit, bytes_max) in passes {
             while self.bytes > bytes_max {
                 let Some(position) = self.first_to_go(limit, &worth) else { break };
                 self.remove(position);

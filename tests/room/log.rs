@@ -117,3 +117,18 @@ fn a_fork_is_flagged_once() {
     let flagged = bob.events.iter().filter(|event| matches!(event, Event::Forked(_)));
     assert_eq!(flagged.count(), 1);
 }
+
+/// A `lost` is kept for five minutes whatever the log holds, and an author may write as many as it likes.
+#[test]
+fn nobody_fills_the_log_past_twice_its_bound() {
+    let mut bob = Hand::new(Config { log_bytes_max: 50_000, ..config(1) });
+    let (mut alice, mut mallory) = (Author::new(2, "alice"), Author::new(3, "mallory"));
+    let a = bob.level_link(&alice);
+    bob.post(a, &alice.join());
+    for last in 1..500 {
+        bob.post(a, &mallory.post(&Draft::Lost { feed: alice.feed, last: last + 1 }));
+        assert!(bob.room.view().log_bytes <= 100_000, "{last}");
+    }
+    assert_eq!(bob.have(mallory.feed), 499);
+    assert!(bob.have(alice.feed) > 0, "an honest author is not evicted for that");
+}
