@@ -58,7 +58,9 @@ impl Person {
 
     /// Waits for text on the screen, behind what was waited for before; what came before it.
     fn sees(&mut self, text: &str) -> String {
-        self.session.exp_string(text).unwrap_or_else(|error| unreachable!("no {text:?} on the terminal: {error}"))
+        // rexpect takes each byte for a character.
+        let bytes: String = text.bytes().map(char::from).collect();
+        self.session.exp_string(&bytes).unwrap_or_else(|error| unreachable!("no {text:?} on the terminal: {error}"))
     }
 
     /// Types keys.
