@@ -151,6 +151,10 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 120_000;
 /// Feeds that a node knows of. Beyond, posts of new feeds are refused, with a warning.
 pub const FEEDS_MAX: usize = 16_384;
 
+/// Feeds of which a link remembers something: all of ours and as many that only the peer has. A peer
+/// that names more makes them up, and its link is closed (`out-of-turn`).
+pub const LINK_FEEDS_MAX: usize = 2 * FEEDS_MAX;
+
 /// Posts of one feed that wait behind a gap. Beyond, the highest are dropped and asked for again.
 pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
 

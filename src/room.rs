@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::identity::Id;
-use crate::limits::{LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
+use crate::limits::{LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Control, Domain, FeedId};
@@ -207,8 +207,10 @@ impl Room {
                 Arrival::Control(control) => self.control_arrived(link, control, out),
             }
         }
-        if let Some(state) = self.links.get_mut(&link) {
-            state.heard_at = now;
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.heard_at = now;
+        if state.feeds_remembered() > LINK_FEEDS_MAX {
+            self.close(link, End::OutOfTurn, out);
         }
     }
 
@@ -362,6 +364,10 @@ impl Room {
             self.log.forget(&feed);
             self.roster.forget(&feed);
             self.overlay.forget(&feed);
+            self.marks.forget(&feed);
+            for link in self.links.values_mut() {
+                link.forget(&feed);
+            }
         }
     }
 }

@@ -34,6 +34,10 @@ pub(super) enum Message {
     Panicked(String),
 }
 
+/// One look in so many is at all that may have come, not at messages first. A guess: a flood costs the
+/// user a few milliseconds, and a select is a small part of what eight messages cost.
+const TURNS: u32 = 8;
+
 /// How long the last frames and events may take.
 const END_TIME: Duration = Duration::from_millis(250);
 
@@ -59,6 +63,7 @@ pub(super) fn start(
             unsent: None,
             next_link: 1,
             next_tick_at: 0,
+            turn: 0,
             ended: None,
         };
         router.carry_out(out);
@@ -78,6 +83,7 @@ struct Router {
     unsent: Option<Event>,
     next_link: LinkId,
     next_tick_at: u64,
+    turn: u32,
     ended: Option<Outcome>,
 }
 
@@ -118,8 +124,12 @@ impl Router {
         if let Ok(command) = self.console.commands.try_recv() {
             return Wake::Input(Input::Command(command));
         }
-        // Most of the time something is there, and a look is cheaper than a select.
-        if let Ok(message) = inbox.try_recv() {
+        // Most of the time something is there, and a look is cheaper than a select; but the pipe has its
+        // turn, too, when there always is.
+        self.turn = self.turn.wrapping_add(1);
+        if !self.turn.is_multiple_of(TURNS)
+            && let Ok(message) = inbox.try_recv()
+        {
             return Wake::Message(message);
         }
         let may_say = self.piping && self.room.may_say();
@@ -183,6 +193,7 @@ impl Router {
     }
 
     fn carry_out(&mut self, out: Vec<Output>) {
+        let mut failed = Vec::new();
         for output in out {
             match output {
                 Output::Send { links, frame } => self.send(links, frame),
@@ -194,12 +205,16 @@ impl Router {
                 Output::Dial { dial, target } => {
                     log::debug!("dial {dial}: {target:?}");
                     if let Err(error) = dial::start(dial, target, &self.shared) {
-                        self.step(Input::DialFailed { dial, error: error.to_string() });
+                        failed.push(Input::DialFailed { dial, error: error.to_string() });
                     }
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
                 Output::End(outcome) => self.ended = Some(outcome),
             }
+        }
+        // What follows from these comes behind what followed from this.
+        for input in failed {
+            self.step(input);
         }
     }
 
@@ -237,8 +252,9 @@ impl Router {
         log::debug!("link {link}: {} {remote}", if dial.is_some() { "dialled" } else { "accepted" });
         let made = socket.set_nodelay(true).and_then(|()| socket.local_addr()).and_then(|local| {
             let (receiver, sender) = secure::split(socket);
-            self.writer(link, Order::Open(link, sender));
+            // Without a reader nobody would ever close what the writer holds.
             reader::start(link, receiver, &self.shared)?;
+            self.writer(link, Order::Open(link, sender));
             Ok(local.ip())
         });
         match (made, dial) {

@@ -146,10 +146,8 @@ impl Room {
         }
         self.spread(post, from, out);
         self.evict();
-        if let Body::Lost { feed, last } = post.body
-            && feed == self.me
-            && last == self.log.have(&self.me)
-        {
+        // Somebody took us for lost, now or at a number that we have just reached.
+        if self.roster.session(&self.me).is_some_and(|me| !me.is_present() && !me.has_left()) {
             self.post_join(out);
         }
     }

@@ -278,11 +278,14 @@ impl Room {
         if self.completion.complete {
             return;
         }
-        let Some(lacking) = &mut self.completion.lacking else { return };
-        self.completion.progress_at = self.now.mono;
-        if lacking.get(feed).is_some_and(|target| *target <= have) {
-            lacking.remove(feed);
-            self.check_completion();
+        if let Some(lacking) = &mut self.completion.lacking
+            && let Some(target) = lacking.get(feed)
+        {
+            self.completion.progress_at = self.now.mono;
+            if *target <= have {
+                lacking.remove(feed);
+                self.check_completion();
+            }
         }
     }
 

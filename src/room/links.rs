@@ -154,6 +154,18 @@ impl Link {
         incoming.known = incoming.known.max(number);
     }
 
+    /// How many feeds take memory here; of those that exist nowhere a peer can name any number.
+    pub(super) fn feeds_remembered(&self) -> usize {
+        self.incoming.len().max(self.outgoing.len()).max(self.asked.len())
+    }
+
+    /// Forgets a feed that is no more.
+    pub(super) fn forget(&mut self, feed: &FeedId) {
+        self.incoming.remove(feed);
+        self.outgoing.remove(feed);
+        self.untold.remove(feed);
+    }
+
     pub(super) fn outbox_is_full(&self) -> bool {
         self.queued_bytes >= OUTBOX_BYTES_MAX
     }

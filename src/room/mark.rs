@@ -32,6 +32,11 @@ impl Marks {
         !self.unanswered.is_empty()
     }
 
+    /// Forgets a feed that is no more.
+    pub(super) fn forget(&mut self, feed: &FeedId) {
+        self.by_feed.remove(feed);
+    }
+
     /// Other feeds with a recent mark: their windows share the log with ours.
     pub(super) fn sharers(&self) -> u64 {
         self.sharers

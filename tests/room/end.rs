@@ -134,3 +134,18 @@ fn a_long_pipe_outlives_a_link_that_breaks() {
     bob.pass(200);
     assert_eq!(bob.outcome, Some(Outcome::Unconfirmed), "but not for ever");
 }
+
+/// Progress of any feed put off the end of the catch-up: in a busy room nothing was ever shown to who
+/// came while some posts could not be had.
+#[test]
+fn a_feed_that_nobody_can_bring_does_not_hold_up_what_is_said() {
+    let mut bob = Hand::new(config(1));
+    let (mut alice, carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let a = bob.link(&alice, &[carol.entry(5)]);
+    bob.post(a, &alice.join());
+    for _ in 0..20 {
+        bob.post(a, &alice.say("hello"));
+        bob.pass(500);
+    }
+    assert!(!bob.texts().is_empty());
+}

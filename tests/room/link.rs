@@ -1,9 +1,9 @@
 //! How a link begins and ends, and what is not allowed on it.
 
-use hobnob::limits::{DIALS_CROSS_MS_MAX, LINK_SILENT_MS_MAX};
+use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_SILENT_MS_MAX};
 use hobnob::room::{Arrival, Config, LinkId};
 use hobnob::wire::end::End;
-use hobnob::wire::record::Control;
+use hobnob::wire::record::{Control, Entry};
 
 use super::hand::{Author, Hand, Two, config, controls_of, two};
 
@@ -157,4 +157,27 @@ fn of_too_many_connections_without_hello_the_oldest_goes() {
     let mut bob = Hand::new(config(1));
     let links: Vec<LinkId> = (0..65).map(|_| bob.connect(None, "10.0.0.2:5000")).collect();
     assert_eq!(bob.closed, [(links[0], End::Crowded)]);
+}
+
+/// News of feeds that nobody has ever seen filled the memory: each was remembered, and asked for.
+#[test]
+fn feeds_that_exist_nowhere_are_not_remembered_without_bound() {
+    let pages = LINK_FEEDS_MAX / FEEDS_PER_PAGE_MAX + 2;
+    let page = |alice: &Author, page: usize| -> Vec<Entry> {
+        let session = |index: usize| (page * FEEDS_PER_PAGE_MAX + index + 1) as u64;
+        (0..FEEDS_PER_PAGE_MAX).map(|index| Entry(alice.feed.author, session(index), 9)).collect()
+    };
+    let kinds: [fn(Entry) -> Control; 4] = [
+        |entry| Control::News { feeds: vec![entry] },
+        |entry| Control::Want { author: entry.0, session: entry.1, from: 2, answer: true },
+        |entry| Control::Quiet { author: entry.0, session: entry.1 },
+        |entry| Control::Gap { author: entry.0, session: entry.1, from: 1, to: 2 },
+    ];
+    for kind in kinds {
+        let Two { mut bob, alice, a, c } = two();
+        for number in 0..pages {
+            bob.arrive(c, page(&alice, number).into_iter().map(|entry| Arrival::Control(kind(entry))).collect());
+        }
+        assert_eq!((bob.is_closed(c), bob.is_closed(a)), (Some(End::OutOfTurn), None), "{:?}", kind(alice.entry(1)));
+    }
 }

@@ -108,3 +108,17 @@ fn a_session_that_is_silent_for_too_long_is_folded_as_lost() {
     assert!(!is_present(&bob, alice.feed));
     assert!(is_present(&bob, bob.me));
 }
+
+/// A `lost` that names a number to come took effect with that number, and nobody joined anew.
+#[test]
+fn a_session_that_a_lost_waits_for_joins_anew() {
+    let Two { mut bob, a, .. } = two();
+    let mut carol = Author::new(3, "carol");
+    let last = bob.have(bob.me);
+    bob.post(a, &carol.post(&lost(bob.me, last + 1)));
+    bob.post(a, &carol.post(&lost(bob.me, last + 2)));
+    assert_eq!(bob.have(bob.me), last, "it is no news yet");
+    bob.command_say("still here");
+    assert!(is_present(&bob, bob.me));
+    assert_eq!(bob.have(bob.me), last + 3);
+}
