@@ -1,6 +1,8 @@
 //! Promise: the exit code tells the truth, and stderr says why in words. Checked for each code with real
 //! processes, where needed beside a peer that the test plays itself.
 
+#![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
+
 mod support;
 
 use std::io::Write;

@@ -4,6 +4,8 @@
 //!
 //! The program runs under a shell that tells the terminal's settings before and after, and the exit code.
 
+#![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
+
 mod support;
 
 use std::process::Command;
@@ -56,7 +58,9 @@ impl Person {
 
     /// Waits for text on the screen, behind what was waited for before; what came before it.
     fn sees(&mut self, text: &str) -> String {
-        self.session.exp_string(text).unwrap_or_else(|error| unreachable!("no {text:?} on the terminal: {error}"))
+        // rexpect takes each byte for a character.
+        let bytes: String = text.bytes().map(char::from).collect();
+        self.session.exp_string(&bytes).unwrap_or_else(|error| unreachable!("no {text:?} on the terminal: {error}"))
     }
 
     /// Types keys.
@@ -70,7 +74,7 @@ impl Person {
     }
 
     /// The program has ended with 0, and the terminal is as it was.
-    fn is_back_in_the_shell(mut self) {
+    fn back_in_the_shell(mut self) {
         assert_eq!(self.value("code"), "0");
         let after = self.value("after");
         assert_eq!(after, self.before, "the settings of the terminal");
@@ -138,7 +142,7 @@ fn commands_answer_and_a_mistake_stays_here() {
     let renamed = alice.wait_for("the new name", |event| event["event"] == "renamed");
     assert_eq!((&renamed["old"], &renamed["member"]["nick"]), (&"bob".into(), &"robert".into()));
     bob.enters("/quit see you");
-    bob.is_back_in_the_shell();
+    bob.back_in_the_shell();
     assert_eq!(alice.wait_for_member("left", "robert")["why"], "see you");
 }
 
@@ -157,7 +161,7 @@ fn a_pasted_block_is_said_in_one_piece() {
 fn control_d_on_an_empty_line_is_a_goodbye() {
     let (alice, mut bob) = alice_and_bob();
     bob.types("\u{4}");
-    bob.is_back_in_the_shell();
+    bob.back_in_the_shell();
     alice.wait_for_member("left", "bob");
 }
 
@@ -167,7 +171,7 @@ fn control_c_is_a_goodbye_also_in_the_middle_of_a_line() {
     bob.types("not sent");
     bob.sees("not sent");
     bob.types("\u{3}");
-    bob.is_back_in_the_shell();
+    bob.back_in_the_shell();
     alice.wait_for_member("left", "bob");
     let said = alice.finish().iter().filter(|event| event["event"] == "say").count();
     assert_eq!(said, 0, "an unfinished line is not said");
@@ -180,7 +184,7 @@ fn a_signal_is_a_goodbye_and_the_terminal_is_put_back() {
         bob.types("not sent");
         bob.sees("not sent");
         kill(bob.pid, signal).expect("a running process takes signals");
-        bob.is_back_in_the_shell();
+        bob.back_in_the_shell();
         alice.wait_for_member("left", "bob");
     }
 }
@@ -189,7 +193,7 @@ fn a_signal_is_a_goodbye_and_the_terminal_is_put_back() {
 fn a_hangup_is_a_goodbye() {
     let (alice, bob) = alice_and_bob();
     kill(bob.pid, Signal::SIGHUP).expect("a running process takes signals");
-    bob.is_back_in_the_shell();
+    bob.back_in_the_shell();
     alice.wait_for_member("left", "bob");
 }
 

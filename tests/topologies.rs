@@ -2,6 +2,8 @@
 //! order. Checked with real processes that are linked as a chain, a ring, a mesh that makes itself and
 //! a star of nodes that nobody can dial: all say lines at once, and what each one shows is compared.
 
+#![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
+
 mod support;
 
 use support::{Node, chatting, lines_of, said_by, undialable};

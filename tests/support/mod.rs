@@ -5,7 +5,7 @@
 //! to give a process time. What does not come within `PATIENCE` fails the test with what did come.
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
-#![expect(clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 pub(crate) mod wire;
 
@@ -23,7 +23,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
 /// How long anything may take. Far more than it needs, as CI machines are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How much of what a process said a failure shows, from its end.
 const SHOWN_BYTES_MAX: usize = 16_000;
@@ -284,9 +284,8 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         let mut heard = self.shared.heard.lock();
         while heard.open > 0 {
-            if self.shared.changed.wait_until(&mut heard, deadline).timed_out() {
-                panic!("{} does not end\n{}", self.name, told(&heard));
-            }
+            let late = self.shared.changed.wait_until(&mut heard, deadline).timed_out();
+            assert!(!late, "{} does not end\n{}", self.name, told(&heard));
         }
         drop(heard);
         let status = self.child.wait().expect("a child can be waited for");
