@@ -90,6 +90,10 @@ pub struct Room {
     addresses: Vec<SocketAddr>,
     /// When a link last became ready, or ended ready, for a passing run's patience.
     reached_at: Option<u64>,
+    /// When somebody was last there to hear a passing run.
+    accompanied_at: Option<u64>,
+    /// Authors whose clocks are so far ahead that their posts are refused.
+    untimely: BTreeSet<Id>,
     next_second_at: u64,
     next_news_at: u64,
     next_minute_at: u64,
@@ -129,6 +133,8 @@ impl Room {
             held: BTreeSet::new(),
             addresses: Vec::new(),
             reached_at: None,
+            accompanied_at: None,
+            untimely: BTreeSet::new(),
             next_second_at: now.mono,
             next_news_at: now.mono,
             next_minute_at: now.mono + 60_000,

@@ -223,6 +223,18 @@ fn deaf_peer(addr: &str) -> Wire {
     wire
 }
 
+/// `timeout` signals the process and then its group.
+#[test]
+fn a_doubled_signal_is_one_goodbye() {
+    let mut alice = chatting("alice", &[]);
+    let bob = undialable("bob", &[&alice.addr()]);
+    alice.wait_for_all(&["bob"]);
+    alice.signal(Signal::SIGTERM);
+    alice.signal(Signal::SIGTERM);
+    assert_eq!(alice.exit_code(), 0, "{}", alice.told());
+    bob.wait_for_member("left", "alice");
+}
+
 #[test]
 fn a_second_interrupt_ends_a_goodbye_that_hangs() {
     let mut alice = chatting("alice", &["--plaintext"]);
@@ -246,6 +258,8 @@ fn a_second_interrupt_ends_a_goodbye_that_hangs() {
     alice.signal(Signal::SIGINT);
     bob.wait_for_member("left", "alice");
     let hung = first.elapsed();
+    // Signals that come together are one; nobody presses a key twice within this time.
+    thread::sleep(Duration::from_millis(200).saturating_sub(hung));
     let asked = Instant::now();
     alice.signal(Signal::SIGINT);
     let code = alice.exit_code();

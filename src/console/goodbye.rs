@@ -3,8 +3,9 @@
 //! Ctrl+C at the line editor, `/quit`, a closed stdout and the signal handler all come here, so that
 //! a second request ends the program at once, whichever way either came.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
@@ -35,10 +36,20 @@ pub fn leave(commands: &Sender<Command>, why: String) {
     }
 }
 
+/// When a signal asked. `timeout` and others signal a process and then its group: what follows at once is
+/// the same request.
+static SIGNALLED: OnceLock<Instant> = OnceLock::new();
+
+/// Two signals within this time are one: shorter than anybody presses a key twice.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
 /// What Ctrl+C and signals do: ask for a goodbye or, the second time, restore the terminal and end the
 /// program at once.
 pub fn leave_or_exit(commands: &Sender<Command>) {
     if ASKED.swap(true, Ordering::SeqCst) {
+        if SIGNALLED.get().is_some_and(|at| at.elapsed() < SAME_SIGNAL) {
+            return;
+        }
         tty::restore();
         if tty::is_saved() {
             // The shell goes on below what was being typed.
@@ -46,6 +57,7 @@ pub fn leave_or_exit(commands: &Sender<Command>) {
         }
         std::process::exit(EXIT_INTERRUPTED);
     }
+    let _ = SIGNALLED.set(Instant::now());
     ask(commands, String::new());
 }
 

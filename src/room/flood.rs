@@ -17,6 +17,9 @@ use super::links::{Link, Outgoing};
 use super::log::{Log, Worth};
 use super::{LinkId, Output, Room};
 
+/// Authors that are remembered for a clock that is ahead, so that each is told of once; a guess.
+const UNTIMELY_MAX: usize = 1_024;
+
 impl Room {
     pub(super) fn post_arrived(&mut self, link: LinkId, post: Arc<Post>, out: &mut Vec<Output>) {
         let Some(state) = self.links.get_mut(&link) else { return };
@@ -154,18 +157,23 @@ impl Room {
 
     /// Whether a post is too old, or too far in the future, to be kept; its number counts as seen.
     fn is_untimely(&mut self, post: &Post) -> bool {
+        if post.feed == self.me {
+            return false;
+        }
         let wall = self.now.wall;
         let is_ahead = post.at > wall.saturating_add(POST_AHEAD_MS_MAX);
-        if is_ahead {
+        if is_ahead && self.untimely.len() < UNTIMELY_MAX && self.untimely.insert(post.feed.author) {
             let hours = (post.at - wall) / 3_600_000;
-            let text = format!("the clock of {} is {hours} hours ahead: a post was refused", post.nick);
+            let text = format!("the clock of {} is {hours} hours ahead: what they say is refused", post.nick);
             self.local.notice(Event::Warning(text));
         }
-        post.feed != self.me && (is_ahead || post.at < wall.saturating_sub(POST_AGE_MS_MAX))
+        is_ahead || post.at < wall.saturating_sub(POST_AGE_MS_MAX)
     }
 
     fn fold(&mut self, post: &Post, from: Option<LinkId>) {
-        let age = self.now.wall.saturating_sub(post.at);
+        // What comes as it is said is new, whatever the author's clock says.
+        let catching_up = self.pulls.is_under_way(&post.feed) || self.completion.is_under_way();
+        let age = if catching_up { self.now.wall.saturating_sub(post.at) } else { 0 };
         let written_at = i64::try_from(self.now.mono).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX);
         if let Body::Join { addresses, .. } = &post.body {
             let via = from.and_then(|link| self.links.get(&link)).map(|link| link.remote.ip());

@@ -216,6 +216,7 @@ impl Room {
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(paging) = state.paging.take_if(|paging| paging.sent_done && paging.got_done) else { return };
         let Paging { mine, theirs, .. } = *paging;
+        state.ready_at = self.now.mono;
         self.reached_at = Some(self.now.mono);
         self.expect(&theirs);
         self.open_feeds(link, &mine, &theirs);

@@ -169,8 +169,10 @@ impl Room {
         let now = self.now.mono;
         let Some(hole) = self.holes.get(&feed) else { return };
         let ready = || self.links.iter().filter(|(_, state)| state.is_ready()).map(|(id, _)| id);
-        let all_denied = ready().all(|id| hole.denied.contains(id));
-        let all_answered = ready().all(|id| hole.denied.contains(id) || hole.nothing.contains(id));
+        // Without a link nobody has denied anything: one may come back in a moment.
+        let all_denied = ready().next().is_some() && ready().all(|id| hole.denied.contains(id));
+        let all_answered =
+            ready().next().is_some() && ready().all(|id| hole.denied.contains(id) || hole.nothing.contains(id));
         let progress_at = self.log.feed(&feed).map_or(0, |feed| feed.progress_at);
         let impatient = now >= hole.patience_until.max(progress_at + HOLE_SILENT_MS);
         let is_final = all_denied || (all_answered && now >= hole.answered_at + HOLE_NOTHING_MS) || impatient;

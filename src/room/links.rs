@@ -69,6 +69,8 @@ pub(super) struct Link {
     /// The dial that made it; `None` for an accepted one.
     pub(super) dial: Option<super::overlay::DialId>,
     pub(super) opened_at: u64,
+    /// When posts began to flow.
+    pub(super) ready_at: u64,
     pub(super) opened_wall: u64,
     /// Who is there; `None` until the greeting is over.
     pub(super) hello: Option<Hello>,
@@ -103,6 +105,7 @@ impl Link {
             local,
             dial,
             opened_at: now,
+            ready_at: now,
             opened_wall: wall,
             hello: None,
             paging: Some(Box::default()),

@@ -16,6 +16,9 @@ use super::links::{Link, Outgoing};
 use super::pace::Due;
 use super::{LinkId, Output, Room};
 
+/// How long after a link is ready its peer may take to ask for what it lacks, before we leave.
+const ASKING_MS: u64 = 1_000;
+
 /// How far the end of the run has come.
 #[derive(Debug)]
 pub(super) enum Ending {
@@ -136,17 +139,22 @@ impl Room {
         }
     }
 
-    /// A passing run does not look for a peer for ever.
+    /// A passing run does not wait for somebody to talk to for ever. A link alone is nobody: its peer
+    /// may never join.
     fn give_up_waiting(&mut self, out: &mut Vec<Output>) -> bool {
-        if !self.config.passing || self.links.values().any(Link::is_up) {
+        if !self.config.passing {
             return false;
         }
-        let since = self.reached_at.unwrap_or(self.started.mono);
-        let refused = self.reached_at.is_none() && self.overlay.all_refused();
+        if self.pace.has_members() && self.links.values().any(Link::is_ready) {
+            self.accompanied_at = Some(self.now.mono);
+            return false;
+        }
+        let since = self.accompanied_at.unwrap_or(self.started.mono);
+        let refused = self.accompanied_at.is_none() && self.overlay.all_refused();
         if self.now.mono < since + self.config.wait_ms && !refused {
             return false;
         }
-        let outcome = match self.reached_at {
+        let outcome = match self.accompanied_at {
             None if refused => Outcome::Refused,
             None => Outcome::NoPeer,
             Some(_) if self.said == 0 => Outcome::Done,
@@ -230,11 +238,13 @@ impl Room {
         if !link.is_ready() {
             return !link.is_up();
         }
-        let open = |outgoing: &Outgoing| matches!(outgoing, Outgoing::Open { .. });
-        let owed = link.outgoing.iter().filter(|(_, outgoing)| open(outgoing));
-        let behind = owed
-            .filter(|(feed, outgoing)| matches!(outgoing, Outgoing::Open { cursor } if *cursor <= self.log.have(feed)));
-        link.queued_bytes == 0 && behind.count() == 0
+        // A new peer has hardly had the time to ask for what it lacks.
+        let is_new = self.now.mono < link.ready_at + ASKING_MS;
+        let is_owed = |(feed, outgoing): (&FeedId, &Outgoing)| match outgoing {
+            Outgoing::Open { cursor } => *cursor <= self.log.have(feed),
+            Outgoing::Quiet { .. } => is_new && link.known(feed) < self.log.have(feed),
+        };
+        link.queued_bytes == 0 && !link.outgoing.iter().any(is_owed)
     }
 
     fn finish(&mut self, outcome: Outcome, out: &mut Vec<Output>) {

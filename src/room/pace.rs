@@ -21,6 +21,8 @@ struct Receipt {
     last: u64,
     /// The newest answer whose signature is not checked yet.
     candidate: Option<Ack>,
+    /// An answer in its name was not its own.
+    impersonated: bool,
     /// It counts from when it reaches this number.
     target: u64,
     counts: bool,
@@ -112,6 +114,7 @@ impl Pace {
                 first: 0,
                 last: 0,
                 candidate: None,
+                impersonated: false,
                 target: self.marked,
                 counts: false,
                 progress_at: now,
@@ -122,10 +125,18 @@ impl Pace {
         self.settle();
     }
 
-    /// Takes in an answer; its signature may be checked later.
-    pub(super) fn answered(&mut self, ack: Ack) {
+    pub(super) fn has_members(&self) -> bool {
+        !self.receipts.is_empty()
+    }
+
+    /// Takes in an answer; its signature may be checked later, unless one in this member's name was
+    /// forged before.
+    pub(super) fn answered(&mut self, ack: Ack, domain: &Domain) {
         let last = self.last;
         let Some(receipt) = self.receipts.get_mut(&ack.member) else { return };
+        if receipt.impersonated && ack.verify(domain).is_err() {
+            return;
+        }
         let newest = receipt.candidate.as_ref().map_or(receipt.last, |candidate| candidate.last);
         // A promise for posts that do not exist yet would shadow every true answer.
         if ack.last <= last && ack.last >= newest {
@@ -137,7 +148,11 @@ impl Pace {
     pub(super) fn check(&mut self, domain: &Domain, now: u64) {
         for receipt in self.receipts.values_mut() {
             let Some(ack) = receipt.candidate.take() else { continue };
-            if ack.last < receipt.last || ack.verify(domain).is_err() {
+            if ack.verify(domain).is_err() {
+                receipt.impersonated = true;
+                continue;
+            }
+            if ack.last < receipt.last {
                 continue;
             }
             if ack.last > receipt.last || ack.first > receipt.first {

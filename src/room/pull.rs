@@ -31,6 +31,11 @@ struct Pull {
 }
 
 impl Pulls {
+    /// Whether what comes of a feed was said before.
+    pub(super) fn is_under_way(&self, feed: &FeedId) -> bool {
+        self.under_way.contains_key(feed)
+    }
+
     pub(super) fn are_under_way(&self) -> bool {
         !self.under_way.is_empty()
     }

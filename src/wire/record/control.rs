@@ -166,6 +166,9 @@ impl Control {
                     return Err(RecordError::Bounds("gap"));
                 }
             }
+            Control::Ping { token } | Control::Pong { token } if *token > NUMBER_MAX => {
+                return Err(RecordError::Bounds("token"));
+            }
             Control::Exit { reason, text } if reason.len() + text.len() > WHY_BYTES_MAX => {
                 return Err(RecordError::Bounds("exit"));
             }
