@@ -433,6 +433,9 @@ impl Room {
         if late > 500 {
             for link in self.links.values_mut() {
                 link.heard_at += late;
+                if let Some(paging) = &mut link.paging {
+                    paging.progress_at += late;
+                }
                 link.pinged_at += late;
             }
         }
@@ -448,7 +451,7 @@ impl Room {
                 if now >= link.opened_at + crate::limits::HANDSHAKE_MS_MAX {
                     ends.push((*id, End::HandshakeTimeout));
                 }
-            } else if now >= link.heard_at + LINK_SILENT_MS_MAX {
+            } else if now >= link.progress_at() + LINK_SILENT_MS_MAX {
                 ends.push((*id, End::Silent));
             } else if now >= link.heard_at.max(link.pinged_at) + ping_after(*id) {
                 link.pinged_at = now;
