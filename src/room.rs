@@ -185,7 +185,7 @@ pub enum Output {
         /// Where.
         target: Target,
     },
-    /// A number was appended: copies of it may be dropped unread.
+    /// A number was appended: copies of it may be dropped unread. Number 0: the feed is forgotten.
     Seen {
         /// Whose.
         feed: FeedId,
@@ -422,7 +422,7 @@ impl Room {
         }
         if now >= self.next_minute_at {
             self.next_minute_at = now + 60_000;
-            self.clean_up();
+            self.clean_up(out);
         }
         self.ticked_at = now;
     }
@@ -508,18 +508,20 @@ impl Room {
 
     /// Once a minute: what is too old goes, and feeds of which nothing is left are forgotten when
     /// nothing of them could be accepted any more.
-    fn clean_up(&mut self) {
+    fn clean_up(&mut self, out: &mut Vec<Output>) {
         let oldest = self.now.wall.saturating_sub(crate::limits::POST_AGE_MS_MAX);
         let (log, worth) = self.log_and_worth();
         log.evict_older(oldest, worth);
         let now = self.now.mono;
-        let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + 2 * crate::limits::POST_AGE_MS_MAX;
+        let forgotten_after = crate::limits::POST_AGE_MS_MAX + crate::limits::POST_AHEAD_MS_MAX;
+        let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + forgotten_after;
         let forgotten: Vec<FeedId> = self.log.feeds().filter(|(_, feed)| dead(feed)).map(|(id, _)| *id).collect();
         for feed in forgotten {
             self.log.forget(&feed);
             self.roster.forget(&feed);
             self.overlay.forget(&feed);
             self.flood.forget(&feed);
+            out.push(Output::Seen { feed, number: 0, tail: 0 });
             for link in self.links.values_mut() {
                 link.forget(&feed);
             }
