@@ -25,6 +25,9 @@ pub const PORT: u16 = 4646;
 /// The address listened on when none is given; any free port serves if this one is taken.
 pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), PORT);
 
+/// Lines of earlier talk that a person is shown on joining.
+pub const BACKLOG_LINES: usize = 50;
+
 const LONG_ABOUT: &str = "\
 A group chat without a server, for people and for scripts.
 
@@ -129,9 +132,10 @@ pub struct Args {
     #[arg(long)]
     pub commands: bool,
 
-    /// How many lines said earlier to show on joining, in whole messages.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub backlog: usize,
+    /// How many lines said earlier to show on joining, in whole messages [default: 50; none in a run
+    /// that ends with its input].
+    #[arg(long, value_name = "N")]
+    pub backlog: Option<usize>,
 
     /// When to use colours; NO_COLOR and TERM=dumb are honoured by auto.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]

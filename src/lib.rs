@@ -1,4 +1,111 @@
-//! hobnob
+//! hobnob: a group chat without a server, for people and for scripts.
+//!
+//! A node finds its peers, keeps a few links to them over TCP, and passes everybody's posts on to
+//! everybody. Each post is signed by its author, numbered in its feed, and shown by every member exactly
+//! once, in its author's order, whatever the links look like. What a pipe says is confirmed by all before
+//! the run ends. This page is the map; what goes over a link is specified in `man/hobnob-protocol.7`.
+//!
+//! # The picture
+//!
+//! ```text
+//!      stdin: terminal, pipe                 TCP
+//!               |                        |        |
+//!            [input]                 [accept]   [dial]     one thread; one a dial
+//!               |                        |        |
+//!               | Said, Command          |        |    [reader]   one a link: frames,
+//!               v                        v        v       v       JSON, signatures
+//!      +-------------------------------------------------------+
+//!      | router thread                                         |
+//!      |   owns the Room, and gives each link its threads      |
+//!      |   Room: a pure state machine, no thread, no socket,   |
+//!      |   no clock, no randomness of its own                  |
+//!      +-------------------------------------------------------+
+//!               | Event                        | frames, shared
+//!            [main]                        [writer]   one a core, each with its share
+//!               |                              |      of the links for life
+//!      stdout, stderr, terminal               TCP
+//! ```
+//!
+//! A post's way through a node: a reader finds its frame ([`wire::frame`]), drops it unread if its
+//! number was seen before, else parses it and checks the signature ([`room::intake`]), and hands the run of
+//! all that arrived together to the router. [`room::Room::handle`] appends it, and says what
+//! follows: show it, send these very bytes to those links, dial, close. The router carries that out without
+//! ever waiting; writers put all that waits for a link into one write.
+//!
+//! # The rules
+//!
+//! - Threads and `std::net`, no async runtime. A value has one owner: the router owns the room. The one
+//!   lock is [`room::intake::Seen`], written by the router and read by readers.
+//! - The router never blocks. Readers and writers may block on its bounded channel; for readers that is the
+//!   back-pressure towards TCP. No cycle of waits exists.
+//! - Every queue is bounded, by a named constant with its reason in [`limits`]. What happens at the bound is
+//!   decided: a slow link lags behind its cursors, a slow source waits for acks, a slow terminal is told
+//!   how much it missed. Nothing is lost silently, and no slow peer holds up the others.
+//! - The room is pure: time comes in as a value, chance from a seed, and nothing depends on the order of a
+//!   hash map. So whole networks of rooms run in one thread, with real encoded frames, and a failure
+//!   replays from its seed.
+//! - What a peer does wrong ends its link with one word out of [`wire::end::End`] and nothing else. What only
+//!   we can have done wrong is an assert. A thread that panics ends the program with a message.
+//! - What is signed is what is sent: relays pass on the bytes that they received.
+//! - Text of others reaches a terminal only through [`console::filter`]. JSON has the exact text.
+//! - Dependencies point one way: `console` and `daemon` know `room`, `room` knows `wire`, `wire` knows
+//!   neither.
+//!
+//! # The words
+//!
+//! No second name for the same thing.
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | node | a running hobnob: an identity and a session; peer: another node |
+//! | identity | a key pair; its public half is the [id](identity::Id) |
+//! | session | one run of an identity; random |
+//! | member | an identity present in the room, near or far, with one session or several |
+//! | passing | of a run: it ends with its input |
+//! | link | one TCP connection to a peer, up after its greeting, ready after its pages of `have`; has a reader and a writer |
+//! | frame | bytes on a link: one record and its delimiter; run: frames read together |
+//! | record | the JSON value in a frame |
+//! | post | a signed record that belongs to the room: join, say, nick, leave, lost, mark |
+//! | feed | one author's posts of one session, numbered 1, 2, 3 … |
+//! | log | the room's posts that this node keeps: by feed, and in the order in which it appended them |
+//! | have | per feed, the last number seen; evicted posts and final holes count as seen |
+//! | open, quiet | whether a link is sent a feed's posts, or only its newest number |
+//! | cursor | per link and open feed the next number to send |
+//! | copy | a post whose number was seen before |
+//! | gap, hole | numbers that a peer says it does not have; what is missing here because of that |
+//! | mark, ack | a post's request for answers; a member's signed answer, what it holds of a feed |
+//! | window | the unacknowledged bytes up to which a pipe is read |
+//! | roster | who is present: a fold over the posts |
+//! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
+//! | event | what the room tells the person or script in front of it |
+//!
+//! # The modules, in reading order
+//!
+//! 1. [`limits`]: every bound, its reason, and what happens one past it.
+//! 2. [`identity`]: keys, and the files that keep them.
+//! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
+//!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
+//!    place where it will be encrypted.
+//! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
+//!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
+//!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
+//!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
+//!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
+//!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
+//! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
+//!    `dial`.
+//! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
+//!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
+//!    terminal.
+//! 7. [`args`]: the command line, and the manual that comes out of it.
+//!
+//! `src/main.rs` ties them together: arguments, log, run, exit code.
+//!
+//! # The tests
+//!
+//! A file in `tests/` is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
+//! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
+//! specification to the code.
 
 pub mod args;
 pub mod console;

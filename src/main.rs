@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crossbeam_channel::bounded;
-use hobnob::args::{Args, LISTEN_DEFAULT, Task, render_manual};
+use hobnob::args::{Args, BACKLOG_LINES, LISTEN_DEFAULT, Task, render_manual};
 use hobnob::console::{self, Channels, Input, LogWriter, Options};
 use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
@@ -141,7 +141,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         linger_ms: args.linger * 1_000,
         // A script knows what it has said.
         echo: args.json || input == Input::Terminal,
-        backlog_lines: args.backlog,
+        backlog_lines: args.backlog.unwrap_or(if passing { 0 } else { BACKLOG_LINES }),
         log_bytes_max: LOG_BYTES_MAX,
         seed: getrandom::u64()?,
     };

@@ -7,20 +7,20 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `greet` (hello, paging, goodbye of a
-//! link), `flood` (append, pass on, want, quiet, news), `hole` (posts behind a gap), `own` (what this
-//! node posts, and its end), `watch` (who vanished). `log`, `roster`, `links`, `overlay`, `pace` and
+//! link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap),
+//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 
-use crate::identity::{Id, Identity};
+use crate::identity::Id;
 use crate::limits::{LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
 use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::record::{Ack, Control, Domain, FeedId, Nick, Post};
+use crate::wire::record::{Control, Domain, FeedId};
 
+mod boundary;
 pub mod event;
 mod flood;
 mod greet;
@@ -29,174 +29,27 @@ pub mod intake;
 mod links;
 mod local;
 mod log;
+mod mark;
 mod overlay;
 mod own;
 mod pace;
+mod pull;
 mod report;
 pub mod rng;
 mod roster;
+mod serve;
 mod watch;
 
 pub use report::View;
 
-use event::{Command, Event, Outcome, Said};
+use event::Event;
 use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
+pub use boundary::{Arrival, Config, Input, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
-
-/// A moment, by two clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Now {
-    /// Milliseconds since some start; never goes back. All delays are measured by it.
-    pub mono: u64,
-    /// Milliseconds since 1970; may jump.
-    pub wall: u64,
-}
-
-/// What a room is made with.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Who we are.
-    pub identity: Identity,
-    /// Which run this is; random.
-    pub session: u64,
-    /// Our name.
-    pub nick: Nick,
-    /// The room's name.
-    pub room: String,
-    /// How this node takes part.
-    pub reach: Reach,
-    /// Where peers are accepted.
-    pub listening: Option<SocketAddr>,
-    /// The peers that the user named.
-    pub named: Vec<String>,
-    /// The run ends with its input.
-    pub passing: bool,
-    /// How long a passing run looks for a peer, in milliseconds.
-    pub wait_ms: u64,
-    /// How long a passing run waits for confirmation without progress, in milliseconds.
-    pub linger_ms: u64,
-    /// Show what this very run says, too.
-    pub echo: bool,
-    /// Lines shown of what was said before we came.
-    pub backlog_lines: usize,
-    /// The bound of the log, in bytes.
-    pub log_bytes_max: usize,
-    /// Where chance comes from.
-    pub seed: u64,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// A connection was made or accepted.
-    Connected {
-        /// Its number, never used before.
-        link: LinkId,
-        /// The dial that made it; `None` for an accepted one.
-        dial: Option<DialId>,
-        /// The address of the other end.
-        remote: SocketAddr,
-        /// Our address of the connection.
-        local: IpAddr,
-    },
-    /// A dial made no connection.
-    DialFailed {
-        /// Which.
-        dial: DialId,
-        /// Why, for people.
-        error: String,
-    },
-    /// Bytes arrived: the whole records among them, in order; none is possible.
-    Arrived {
-        /// On which link.
-        link: LinkId,
-        /// What.
-        run: Vec<Arrival>,
-    },
-    /// The reader has found the end of a link.
-    Broken {
-        /// Which.
-        link: LinkId,
-        /// Why.
-        end: End,
-    },
-    /// Frames were written to a socket.
-    Drained {
-        /// On which link.
-        link: LinkId,
-        /// How many bytes.
-        bytes: usize,
-    },
-    /// The user wants something.
-    Command(Command),
-    /// Piped text, taken while `may_say`.
-    Say(Said),
-    /// The user's side has taken events, and `owes_answers` held.
-    Shown,
-    /// Time passed.
-    Tick,
-}
-
-/// One record of a run.
-#[derive(Debug)]
-pub enum Arrival {
-    /// A post whose signature was checked.
-    Post(Arc<Post>),
-    /// A post whose number was seen before; dropped unread.
-    Copy {
-        /// Whose.
-        feed: FeedId,
-        /// Which.
-        number: u64,
-        /// How long.
-        bytes: usize,
-    },
-    /// A record of this link.
-    Control(Control),
-    /// A member's word; not checked yet.
-    Ack(Ack),
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Queue a frame for these links.
-    Send {
-        /// To whom.
-        links: Vec<LinkId>,
-        /// What.
-        frame: Frame,
-    },
-    /// End a link: its exit record goes out after what is queued.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// Why.
-        end: End,
-    },
-    /// Make a connection.
-    Dial {
-        /// The number to answer with.
-        dial: DialId,
-        /// Where.
-        target: Target,
-    },
-    /// A number was appended: copies of it may be dropped unread. Number 0: the feed is forgotten.
-    Seen {
-        /// Whose.
-        feed: FeedId,
-        /// Which.
-        number: u64,
-        /// The last bytes of its signature, to tell a copy from a fork; 0 for none.
-        tail: u64,
-    },
-    /// All is said and every link was told to close.
-    End(Outcome),
-}
 
 /// One node's view of the room. See the module's page.
 #[derive(Debug)]
@@ -218,7 +71,9 @@ pub struct Room {
     plan_due: bool,
     pace: pace::Pace,
     local: local::Local,
-    flood: flood::Flood,
+    pulls: pull::Pulls,
+    marks: mark::Marks,
+    warned_of_feeds: bool,
     holes: BTreeMap<FeedId, hole::Hole>,
     watches: BTreeMap<FeedId, watch::Watch>,
     /// Other sessions of our identity that were watched once.
@@ -261,7 +116,9 @@ impl Room {
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
-            flood: flood::Flood::default(),
+            pulls: pull::Pulls::default(),
+            marks: mark::Marks::default(),
+            warned_of_feeds: false,
             holes: BTreeMap::new(),
             watches: BTreeMap::new(),
             doubted: BTreeSet::new(),
@@ -311,7 +168,7 @@ impl Room {
         // What is said is shown here, too: this node's own reader counts like any other.
         matches!(self.ending, own::Ending::Open)
             && !self.local.is_behind(self.now.mono)
-            && self.pace.may_say(self.flood.sharers(), &self.domain, self.now.mono)
+            && self.pace.may_say(self.marks.sharers(), &self.domain, self.now.mono)
     }
 
     /// The next thing to show to the user.
@@ -327,7 +184,7 @@ impl Room {
 
     /// Whether acks wait for the user's side to take events.
     pub fn owes_answers(&self) -> bool {
-        self.flood.owes_answers()
+        self.marks.are_owed()
     }
 
     /// When the room wants to hear of the time again, on the monotonic clock.
@@ -405,6 +262,7 @@ impl Room {
         self.settle_holes(out);
         if now >= self.next_news_at {
             self.next_news_at = now + NEWS_MS;
+            self.marks.count_sharers(now);
             self.tell_news(out);
             self.answer_asked(out);
         }
@@ -483,7 +341,7 @@ impl Room {
     /// told.
     fn show_roster(&mut self) {
         let due = self.roster_changed_at.is_some_and(|since| self.now.mono >= since + 2_000);
-        if !self.completion.is_complete() && self.reached_at.is_some() || (self.flood.is_pulling() && !due) {
+        if !self.completion.is_complete() && self.reached_at.is_some() || (self.pulls.are_under_way() && !due) {
             return;
         }
         self.roster_changed_at = None;
@@ -520,7 +378,7 @@ impl Room {
             self.log.forget(&feed);
             self.roster.forget(&feed);
             self.overlay.forget(&feed);
-            self.flood.forget(&feed);
+            self.marks.forget(&feed);
             out.push(Output::Seen { feed, number: 0, tail: 0 });
             for link in self.links.values_mut() {
                 link.forget(&feed);

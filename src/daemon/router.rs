@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, TryRecvError, TrySendError, bounded};
 
 use crate::limits::TICK_MS;
 use crate::room::event::{Event, Outcome};
@@ -120,8 +120,12 @@ impl Router {
     }
 
     fn wait(&mut self, inbox: &Receiver<Message>) -> Wake {
-        // Most of the time something is there, and a look is cheaper than a select; but the user and
-        // the pipe have their turn, too, when there always is.
+        // However much the links bring, the user is heard.
+        if let Ok(command) = self.console.commands.try_recv() {
+            return Wake::Input(Input::Command(command));
+        }
+        // Most of the time something is there, and a look is cheaper than a select; but the pipe has its
+        // turn, too, when there always is.
         self.turn = self.turn.wrapping_add(1);
         if !self.turn.is_multiple_of(TURNS)
             && let Ok(message) = inbox.try_recv()
@@ -135,27 +139,33 @@ impl Router {
         let from_pipe = may_say.then(|| select.recv(&self.console.says));
         let to_user = self.unsent.is_some().then(|| select.send(&self.console.events));
         let until_tick = self.next_tick_at.saturating_sub(self.clock.now().mono);
-        let Ok(ready) = select.select_timeout(Duration::from_millis(until_tick)) else { return Wake::Time };
-        let index = ready.index();
-        if index == from_inbox {
-            return ready.recv(inbox).map_or(Wake::Gone, Wake::Message);
+        let Ok(index) = select.ready_timeout(Duration::from_millis(until_tick)) else { return Wake::Time };
+        // A pipe gives its commands and its text in order, each after the one before was taken or queued:
+        // while text waits, a command that is there came before it.
+        let command = if index == from_user || Some(index) == from_pipe {
+            self.console.commands.try_recv()
+        } else {
+            Err(TryRecvError::Empty)
+        };
+        match command {
+            Ok(command) => Wake::Input(Input::Command(command)),
+            Err(TryRecvError::Disconnected) => Wake::Gone,
+            Err(TryRecvError::Empty) if index == from_inbox => inbox.try_recv().map_or(Wake::Time, Wake::Message),
+            Err(TryRecvError::Empty) if Some(index) == from_pipe => self.take_text(),
+            // `show` sends what was `unsent`.
+            Err(TryRecvError::Empty) if Some(index) == to_user => Wake::Sent,
+            Err(TryRecvError::Empty) => Wake::Time,
         }
-        if index == from_user {
-            return ready
-                .recv(&self.console.commands)
-                .map_or(Wake::Gone, |command| Wake::Input(Input::Command(command)));
+    }
+
+    fn take_text(&mut self) -> Wake {
+        match self.console.says.try_recv() {
+            Ok(said) => Wake::Input(Input::Say(said)),
+            Err(error) => {
+                self.piping = error != TryRecvError::Disconnected;
+                Wake::Time
+            }
         }
-        if Some(index) == from_pipe {
-            let said = ready.recv(&self.console.says);
-            self.piping = said.is_ok();
-            return said.map_or(Wake::Time, |said| Wake::Input(Input::Say(said)));
-        }
-        if Some(index) == to_user
-            && let Some(event) = self.unsent.take()
-        {
-            return ready.send(&self.console.events, event).map_or(Wake::Gone, |()| Wake::Sent);
-        }
-        Wake::Time
     }
 
     fn take(&mut self, message: Message) {

@@ -287,6 +287,7 @@ impl Room {
             self.completion.progress_at = self.now.mono;
             if *target <= have {
                 lacking.remove(feed);
+                self.check_completion();
             }
         }
     }
@@ -330,7 +331,8 @@ impl Room {
     }
 
     fn link_gone(&mut self, link: LinkId, state: &Link, end: End) {
-        self.forget_link(link);
+        self.forget_pulls(link);
+        self.forget_answers(link);
         let target = state.dial.and_then(|dial| self.overlay.finish(dial));
         let Some(session) = state.session() else {
             if let Some(target) = target

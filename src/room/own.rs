@@ -47,7 +47,7 @@ impl Room {
         let now = self.now.mono;
         let about_bytes = if let Draft::Say { text, .. } = draft { text.len() } else { 0 };
         let repeated = matches!(draft, Draft::Mark);
-        let ack = repeated || self.pace.should_mark(about_bytes, self.flood.sharers(), now);
+        let ack = repeated || self.pace.should_mark(about_bytes, self.marks.sharers(), now);
         self.clock = self.now.wall.max(self.clock + 1);
         let nick = self.config.nick.clone();
         let header = Header { feed: self.me, number: self.log.have(&self.me) + 1, at: self.clock, nick: &nick, ack };
@@ -82,7 +82,7 @@ impl Room {
             }
             Command::Names => self.report_names(),
             Command::Status => self.report_status(),
-            Command::EndOfInput => self.end_of_input(),
+            Command::EndOfInput => self.end_of_input(out),
             Command::Leave { why } => self.leave(&why, Outcome::Done, out),
         }
     }
@@ -104,9 +104,12 @@ impl Room {
 
     // ---- the end of the input -----------------------------------------------------------------------
 
-    fn end_of_input(&mut self) {
+    fn end_of_input(&mut self, out: &mut Vec<Output>) {
         // A node that stays has nothing to end.
         if self.config.passing && matches!(self.ending, Ending::Open) {
+            if !self.pace.is_marked() {
+                self.post(&Draft::Mark, out);
+            }
             let (last, progress_at) = (self.log.have(&self.me), self.now.mono);
             self.ending = Ending::Confirming(Confirmation { last, required: None, progress: 0, progress_at });
         }

@@ -81,7 +81,7 @@ impl Pace {
         let unmarked = self.total_bytes - self.marked_bytes + bytes as u64;
         let members = self.receipts.len() as u64;
         let interval = MARK_BYTES.max(MARK_BYTES_PER_MEMBER * members).max(self.window(sharers) / MARKS_PER_WINDOW);
-        unmarked >= interval || now >= self.marked_at + MARK_AFTER_MS
+        unmarked >= interval || self.marked == 0 || now >= self.marked_at + MARK_AFTER_MS
     }
 
     /// Notes an own post; `content` is whether it is more than a repeated mark.
@@ -254,6 +254,11 @@ impl Pace {
                 && owed_since(receipt.last).is_some_and(|at| now > receipt.progress_at.max(at) + MEMBER_STALLED_MS)
         };
         self.receipts.iter().filter(|(_, receipt)| stalled(receipt)).map(|(member, _)| *member).collect()
+    }
+
+    /// Whether the newest own post is marked.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked == self.last
     }
 
     /// The number up to which the members that count hold everything.

@@ -50,6 +50,9 @@ impl Scale {
     }
 }
 
+/// The part with a stopped reader streams so many times the lines of the others.
+const SLOW_READER_LINES_FACTOR: u64 = 4;
+
 /// The parts, as named on the command line.
 const PARTS: [&str; 3] = ["throughput", "latency", "slow-reader"];
 
@@ -86,7 +89,7 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     ctrlc::set_handler(handler).map_err(|error| Failure::Link(error.to_string()))?;
     let chosen = |part| named.is_empty() || named.contains(&part);
     let scale = Scale::from_environment();
-    let text = if named == ["latency"] { Text::new(0) } else { Text::new(scale.lines) };
+    let text = if chosen("throughput") { Text::new(scale.lines) } else { Text::new(0) };
     let mut measured = true;
     if chosen("throughput") {
         measured &= throughput::run(scale, &text);
@@ -95,7 +98,11 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
         measured &= latency::run(scale);
     }
     if chosen("slow-reader") {
-        measured &= slow_reader::run(scale, &text);
+        // The source waits two seconds for the one that stopped, once: what counts is the rate of a
+        // stream that lasts.
+        drop(text);
+        let scale = Scale { lines: scale.lines * SLOW_READER_LINES_FACTOR, ..scale };
+        measured &= slow_reader::run(scale, &Text::new(scale.lines));
     }
     Ok(measured)
 }

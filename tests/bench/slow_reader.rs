@@ -20,7 +20,7 @@ const RATIO_MIN: f64 = 0.75;
 pub(crate) fn run(scale: Scale, text: &Text) -> bool {
     match pairs(scale, text) {
         Ok(pairs) => {
-            print(&pairs);
+            print(scale, &pairs);
             true
         }
         Err(failure) => {
@@ -51,7 +51,7 @@ fn pairs(scale: Scale, text: &Text) -> Result<Vec<(Sample, Sample)>, Failure> {
     Ok(pairs)
 }
 
-fn print(pairs: &[(Sample, Sample)]) {
+fn print(scale: Scale, pairs: &[(Sample, Sample)]) {
     let good: Vec<f64> = pairs.iter().map(|(good, _)| good.rate).collect();
     let slow: Vec<f64> = pairs.iter().map(|(_, slow)| slow.rate).collect();
     let ratios: Vec<f64> = pairs.iter().map(|(good, slow)| slow.rate / good.rate).collect();
@@ -60,7 +60,7 @@ fn print(pairs: &[(Sample, Sample)]) {
     table.row(["ten good".to_owned(), spread(&good, thousands)]);
     table.row(["nine, one stopped".to_owned(), spread(&slow, thousands)]);
     table.row(["ratio in a pair".to_owned(), spread(&ratios, |ratio| format!("{ratio:.2}"))]);
-    table.print(&format!("Slow reader: {} interleaved pairs.", pairs.len()));
+    table.print(&format!("Slow reader: {} lines of 100 bytes, {} interleaved pairs.", scale.lines, pairs.len()));
     println!();
     let ratio = median(ratios);
     verdict(ratio >= RATIO_MIN, &format!("the nine get {ratio:.2} of the rate, at least 0.75"));

@@ -1,0 +1,163 @@
+//! What goes into a room and what comes out: the whole of its touch with the world.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::identity::Identity;
+use crate::wire::Frame;
+use crate::wire::end::End;
+use crate::wire::record::{Ack, Control, FeedId, Nick, Post};
+
+use super::event::{Command, Outcome, Said};
+use super::{DialId, LinkId, Reach, Target};
+
+/// A moment, by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds since some start; never goes back. All delays are measured by it.
+    pub mono: u64,
+    /// Milliseconds since 1970; may jump.
+    pub wall: u64,
+}
+
+/// What a room is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who we are.
+    pub identity: Identity,
+    /// Which run this is; random.
+    pub session: u64,
+    /// Our name.
+    pub nick: Nick,
+    /// The room's name.
+    pub room: String,
+    /// How this node takes part.
+    pub reach: Reach,
+    /// Where peers are accepted.
+    pub listening: Option<SocketAddr>,
+    /// The peers that the user named.
+    pub named: Vec<String>,
+    /// The run ends with its input.
+    pub passing: bool,
+    /// How long a passing run looks for a peer, in milliseconds.
+    pub wait_ms: u64,
+    /// How long a passing run waits for confirmation without progress, in milliseconds.
+    pub linger_ms: u64,
+    /// Show what this very run says, too.
+    pub echo: bool,
+    /// Lines shown of what was said before we came.
+    pub backlog_lines: usize,
+    /// The bound of the log, in bytes.
+    pub log_bytes_max: usize,
+    /// Where chance comes from.
+    pub seed: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection was made or accepted.
+    Connected {
+        /// Its number, never used before.
+        link: LinkId,
+        /// The dial that made it; `None` for an accepted one.
+        dial: Option<DialId>,
+        /// The address of the other end.
+        remote: SocketAddr,
+        /// Our address of the connection.
+        local: IpAddr,
+    },
+    /// A dial made no connection.
+    DialFailed {
+        /// Which.
+        dial: DialId,
+        /// Why, for people.
+        error: String,
+    },
+    /// Bytes arrived: the whole records among them, in order; none is possible.
+    Arrived {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        run: Vec<Arrival>,
+    },
+    /// The reader has found the end of a link.
+    Broken {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        end: End,
+    },
+    /// Frames were written to a socket.
+    Drained {
+        /// On which link.
+        link: LinkId,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The user wants something.
+    Command(Command),
+    /// Piped text, taken while `may_say`.
+    Say(Said),
+    /// The user's side has taken events, and `owes_answers` held.
+    Shown,
+    /// Time passed.
+    Tick,
+}
+
+/// One record of a run.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A post whose signature was checked.
+    Post(Arc<Post>),
+    /// A post whose number was seen before; dropped unread.
+    Copy {
+        /// Whose.
+        feed: FeedId,
+        /// Which.
+        number: u64,
+        /// How long.
+        bytes: usize,
+    },
+    /// A record of this link.
+    Control(Control),
+    /// A member's word; not checked yet.
+    Ack(Ack),
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Queue a frame for these links.
+    Send {
+        /// To whom.
+        links: Vec<LinkId>,
+        /// What.
+        frame: Frame,
+    },
+    /// End a link: its exit record goes out after what is queued.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        end: End,
+    },
+    /// Make a connection.
+    Dial {
+        /// The number to answer with.
+        dial: DialId,
+        /// Where.
+        target: Target,
+    },
+    /// A number was appended: copies of it may be dropped unread. Number 0: the feed is forgotten.
+    Seen {
+        /// Whose.
+        feed: FeedId,
+        /// Which.
+        number: u64,
+        /// The last bytes of its signature, to tell a copy from a fork; 0 for none.
+        tail: u64,
+    },
+    /// All is said and every link was told to close.
+    End(Outcome),
+}

@@ -1,0 +1,101 @@
+//! Marks and acks: every marked post is answered, and answers find their way back to the author.
+//!
+//! An ack goes back along the link that brought the marked post first, hop by hop. Where that link is
+//! gone it is dropped: the author asks again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::limits::{MARK_RECENT_MS, MARK_ROUTES_MAX, OUTBOX_BYTES_MAX};
+use crate::wire::record::{Ack, FeedId};
+
+use super::{LinkId, Output, Room};
+
+/// Where marks came from, and which are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    by_feed: BTreeMap<FeedId, Routes>,
+    /// Marks whose answers wait for this node's own output.
+    unanswered: BTreeMap<FeedId, (u64, LinkId)>,
+    sharers: u64,
+}
+
+/// The links that brought a feed's last marked posts first.
+#[derive(Debug, Default)]
+struct Routes {
+    routes: VecDeque<(u64, LinkId)>,
+    at: u64,
+}
+
+impl Marks {
+    pub(super) fn are_owed(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    /// Forgets a feed that is no more.
+    pub(super) fn forget(&mut self, feed: &FeedId) {
+        self.by_feed.remove(feed);
+    }
+
+    /// Other feeds with a recent mark: their windows share the log with ours.
+    pub(super) fn sharers(&self) -> u64 {
+        self.sharers
+    }
+
+    pub(super) fn count_sharers(&mut self, now: u64) {
+        self.sharers = self.by_feed.values().filter(|marks| now < marks.at + MARK_RECENT_MS).count() as u64;
+    }
+}
+
+impl Room {
+    /// Answers a marked post, back along the link that brought it first.
+    pub(super) fn answer_mark(&mut self, feed: FeedId, number: u64, from: Option<LinkId>, out: &mut Vec<Output>) {
+        let Some(link) = from else { return };
+        let marks = self.marks.by_feed.entry(feed).or_default();
+        marks.at = self.now.mono;
+        marks.routes.push_back((number, link));
+        if marks.routes.len() > MARK_ROUTES_MAX {
+            marks.routes.pop_front();
+        }
+        if self.local.is_behind(self.now.mono) {
+            self.marks.unanswered.insert(feed, (number, link));
+        } else {
+            self.answer(feed, number, link, out);
+        }
+    }
+
+    /// Gives the answers that waited for this node's own output.
+    pub(super) fn answer_late(&mut self, out: &mut Vec<Output>) {
+        if self.marks.are_owed() && !self.local.is_behind(self.now.mono) {
+            for (feed, (number, link)) in std::mem::take(&mut self.marks.unanswered) {
+                self.answer(feed, number, link, out);
+            }
+        }
+    }
+
+    fn answer(&mut self, feed: FeedId, number: u64, link: LinkId, out: &mut Vec<Output>) {
+        let first = self.log.feed(&feed).map_or(1, |feed| feed.whole_from);
+        let ack = Ack::encode(feed, self.me, (first, number), &self.domain, &self.config.identity);
+        self.send_ack(link, &ack, out);
+    }
+
+    /// An answer is for us, or goes on towards its author.
+    pub(super) fn ack_arrived(&mut self, ack: Ack, out: &mut Vec<Output>) {
+        if ack.feed == self.me {
+            return self.pace.answered(ack);
+        }
+        let Some(marks) = self.marks.by_feed.get(&ack.feed) else { return };
+        // Where that link is gone the ack is dropped: the way of an older mark may lead back to here.
+        let route = marks.routes.iter().rev().find(|(number, _)| *number <= ack.last);
+        if let Some(link) = route.map(|(_, link)| *link) {
+            self.send_ack(link, &ack, out);
+        }
+    }
+
+    /// An ack that finds no room is dropped: the author asks again.
+    fn send_ack(&mut self, link: LinkId, ack: &Ack, out: &mut Vec<Output>) {
+        if self.links.get(&link).is_some_and(|state| state.queued_bytes < 2 * OUTBOX_BYTES_MAX) {
+            self.send_frame(link, Arc::clone(&ack.frame), out);
+        }
+    }
+}

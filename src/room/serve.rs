@@ -1,0 +1,130 @@
+//! What goes out: every link is sent what it lacks of its open feeds.
+//!
+//! Sending is advancing a cursor. A link that is level gets a new post at once; one whose outbox is
+//! full lags, and goes on from its cursors as its socket drains, feed by feed in turn. What
+//! the log no longer holds is jumped over with a gap notice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::limits::OUTBOX_BYTES_MAX;
+use crate::wire::Frame;
+use crate::wire::record::{Control, FeedId, Post};
+
+use super::links::Outgoing;
+use super::{LinkId, Output, Room};
+
+impl Room {
+    /// Sends a post that was just appended over every link on which its feed is open and level.
+    pub(super) fn spread(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
+        let (feed, number) = (post.feed, post.number);
+        let mut links = Vec::new();
+        let mut behind = Vec::new();
+        for (id, link) in &mut self.links {
+            if !link.is_ready() {
+                continue;
+            }
+            match link.outgoing.get(&feed) {
+                None if from == Some(*id) || link.known(&feed) >= number => {}
+                None if link.lagging || link.outbox_is_full() => {
+                    link.lagging = true;
+                    link.outgoing.insert(feed, Outgoing::Open { cursor: number });
+                }
+                None => {
+                    link.queued_bytes += post.frame.len();
+                    links.push(*id);
+                }
+                Some(Outgoing::Open { cursor }) if *cursor > number + 1 => {}
+                Some(Outgoing::Open { .. }) => behind.push(*id),
+                Some(Outgoing::Quiet { .. }) => {
+                    link.untold.insert(feed);
+                }
+            }
+        }
+        if !links.is_empty() {
+            out.push(Output::Send { links, frame: Arc::clone(&post.frame) });
+        }
+        for link in behind {
+            if from == Some(link)
+                && let Some(state) = self.links.get_mut(&link)
+            {
+                state.note_known(feed, number);
+            }
+            self.advance(link, feed, out);
+        }
+    }
+
+    /// Sends what a link lacks of an open feed, as far as its outbox takes it.
+    pub(super) fn advance(&mut self, link: LinkId, feed: FeedId, out: &mut Vec<Output>) {
+        while let Some((next, frames)) = self.next_step(link, feed) {
+            for frame in frames {
+                self.send_frame(link, frame, out);
+            }
+            let have = self.log.have(&feed);
+            let Some(state) = self.links.get_mut(&link) else { return };
+            if next == have + 1 {
+                state.outgoing.remove(&feed);
+                return;
+            }
+            state.outgoing.insert(feed, Outgoing::Open { cursor: next });
+            if next > have {
+                return;
+            }
+            if state.outbox_is_full() {
+                state.lagging = true;
+            }
+        }
+    }
+
+    /// The cursor after the next step of an open feed, and the frames that it takes.
+    fn next_step(&self, link: LinkId, feed: FeedId) -> Option<(u64, Vec<Frame>)> {
+        let state = self.links.get(&link)?;
+        if state.lagging {
+            return None;
+        }
+        let Some(Outgoing::Open { cursor }) = state.outgoing.get(&feed) else { return None };
+        let kept = self.log.feed(&feed)?;
+        let cursor = (*cursor).max(state.known(&feed) + 1);
+        if cursor > kept.have {
+            return Some((cursor, Vec::new()));
+        }
+        let Some(post) = kept.next_post(cursor) else { return Some((kept.have + 1, Vec::new())) };
+        let mut frames = Vec::with_capacity(2);
+        if post.number > cursor {
+            let gap = Control::Gap { author: feed.author, session: feed.session, from: cursor, to: post.number - 1 };
+            frames.push(gap.encode());
+        }
+        frames.push(Arc::clone(&post.frame));
+        Some((post.number + 1, frames))
+    }
+
+    /// Goes on with all feeds that a link lacks, each in turn, from where it stopped.
+    pub(super) fn serve(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get(&link).filter(|state| state.is_ready()) else { return };
+        let open = |(feed, outgoing): (&FeedId, &Outgoing)| matches!(outgoing, Outgoing::Open { .. }).then_some(*feed);
+        let mut feeds: VecDeque<FeedId> = state.outgoing.iter().filter_map(open).collect();
+        if let Some(served) = state.served {
+            let first = feeds.partition_point(|feed| *feed <= served);
+            feeds.rotate_left(first);
+        }
+        for feed in feeds {
+            self.advance(link, feed, out);
+            let Some(state) = self.links.get_mut(&link) else { return };
+            if state.lagging {
+                state.served = Some(feed);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn drained(&mut self, link: LinkId, bytes: usize, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.queued_bytes = state.queued_bytes.saturating_sub(bytes);
+        if state.is_up() && state.paging.is_some() {
+            self.page_on(link, out);
+        } else if state.lagging && state.queued_bytes <= OUTBOX_BYTES_MAX / 2 {
+            state.lagging = false;
+            self.serve(link, out);
+        }
+    }
+}

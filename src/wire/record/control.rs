@@ -1,0 +1,176 @@
+//! Records that speak of one link only.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Frame;
+use super::super::frame::{EXIT_END, MESSAGE_END};
+use super::json::write_json;
+use super::{FeedId, Nick, RecordError, check_number, check_room_name};
+use crate::identity::Id;
+use crate::limits::{FEEDS_PER_PAGE_MAX, NUMBER_MAX, WHY_BYTES_MAX};
+
+/// A record that speaks of one link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Control {
+    /// The first record each way: who is there.
+    Hello(Hello),
+    /// A page of what the sender has seen: feeds and their last numbers.
+    Have {
+        /// (author, session, last number)
+        feeds: Vec<Entry>,
+    },
+    /// The pages of `have` end here.
+    Done {},
+    /// Open this feed from this number on.
+    Want {
+        /// Whose feed,
+        author: Id,
+        /// of which session,
+        session: u64,
+        /// from which number.
+        from: u64,
+        /// Say so (`news`) if there is nothing from there on.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        answer: bool,
+    },
+    /// Send no more of this feed; tell its newest number.
+    Quiet {
+        /// Whose feed,
+        author: Id,
+        /// of which session.
+        session: u64,
+    },
+    /// The newest numbers of quiet feeds.
+    News {
+        /// (author, session, newest number)
+        feeds: Vec<Entry>,
+    },
+    /// The sender does not have these posts of a feed.
+    Gap {
+        /// Whose feed,
+        author: Id,
+        /// of which session,
+        session: u64,
+        /// the first number missing
+        from: u64,
+        /// and the last.
+        to: u64,
+    },
+    /// Are you there?
+    Ping {
+        /// Comes back in the pong.
+        token: u64,
+    },
+    /// Yes.
+    Pong {
+        /// From the ping.
+        token: u64,
+    },
+    /// The last record of a link.
+    Exit {
+        /// Why: one of the words of `End`.
+        reason: String,
+        /// The same for people.
+        #[serde(default)]
+        text: String,
+    },
+    /// A kind of a later version. Skipped.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A feed and a number of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry(pub Id, pub u64, pub u64);
+
+impl Entry {
+    /// The feed.
+    pub fn feed(&self) -> FeedId {
+        FeedId { author: self.0, session: self.1 }
+    }
+}
+
+/// The first record on a link: who is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol's version.
+    pub version: u64,
+    /// Who.
+    pub id: Id,
+    /// Which run of that identity.
+    pub session: u64,
+    /// The room's name.
+    pub room: String,
+    /// `mesh`, and later `hub`.
+    pub mode: String,
+    /// The sender's name.
+    pub nick: Nick,
+    /// As whom the sender sees the other side.
+    pub seen: IpAddr,
+    /// Whether the sender accepts peers: such links are shared out, others are kept.
+    pub listens: bool,
+}
+
+impl Hello {
+    /// The sender's session.
+    pub fn feed(&self) -> FeedId {
+        FeedId { author: self.id, session: self.session }
+    }
+}
+
+impl Control {
+    /// The frame of a record.
+    pub fn encode(&self) -> Frame {
+        let mut out = Vec::with_capacity(128);
+        write_json(&mut out, self);
+        let exit = matches!(self, Control::Exit { .. });
+        out.extend_from_slice(if exit { EXIT_END.as_slice() } else { MESSAGE_END.as_slice() });
+        out.into()
+    }
+
+    pub(super) fn check(self) -> Result<Self, RecordError> {
+        match &self {
+            Control::Hello(hello) => {
+                check_number(hello.session, "session")?;
+                if hello.version > NUMBER_MAX {
+                    return Err(RecordError::Bounds("version"));
+                }
+                check_room_name(&hello.room)?;
+            }
+            Control::Have { feeds } | Control::News { feeds } => {
+                if feeds.len() > FEEDS_PER_PAGE_MAX {
+                    return Err(RecordError::Bounds("feeds"));
+                }
+                for Entry(_, session, number) in feeds {
+                    check_number(*session, "session")?;
+                    if *number > NUMBER_MAX {
+                        return Err(RecordError::Bounds("number"));
+                    }
+                }
+            }
+            Control::Want { session, from, .. } => {
+                check_number(*session, "session")?;
+                check_number(*from, "from")?;
+            }
+            Control::Quiet { session, .. } => {
+                check_number(*session, "session")?;
+            }
+            Control::Gap { session, from, to, .. } => {
+                check_number(*session, "session")?;
+                check_number(*from, "from")?;
+                check_number(*to, "to")?;
+                if from > to {
+                    return Err(RecordError::Bounds("gap"));
+                }
+            }
+            Control::Exit { reason, text } if reason.len() + text.len() > WHY_BYTES_MAX => {
+                return Err(RecordError::Bounds("exit"));
+            }
+            _ => {}
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,384 @@
+//! Promise: man/hobnob-protocol.7 says what the program does. Every example frame on it is what the
+//! library writes and reads, the worked example adds up, and no record, field, kind of post, exit reason or
+//! bound is left out.
+//!
+//! An example stands behind a comment, `.\" example: NAME`, broken into lines. Where it differs from
+//! what the library writes, the failure prints what belongs there.
+
+#![expect(clippy::panic, reason = "a wrong page fails the test")]
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use hobnob::identity::Identity;
+use hobnob::limits;
+use hobnob::wire::Frame;
+use hobnob::wire::end::End;
+use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
+use hobnob::wire::record::{
+    Ack, Body, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+};
+use serde_json::Value;
+
+const PAGE: &str = include_str!("../man/hobnob-protocol.7");
+
+const ROOM: &str = "lobby";
+const AT: u64 = 1_790_000_000_000;
+
+/// How wide examples are on the page.
+const COLUMNS: usize = 64;
+
+fn ada() -> Identity {
+    Identity::from_seed(&std::array::from_fn(|index| u8::try_from(index).expect("32 of them")))
+}
+
+fn bob() -> Identity {
+    Identity::from_seed(&std::array::from_fn(|index| u8::try_from(index + 32).expect("32 of them")))
+}
+
+fn ada_feed() -> FeedId {
+    FeedId { author: ada().id(), session: 7077 }
+}
+
+fn bob_feed() -> FeedId {
+    FeedId { author: bob().id(), session: 8_021_543_210_987_654 }
+}
+
+fn post(number: u64, ack: bool, draft: &Draft<'_>) -> Post {
+    let nick = Nick::new("ada").expect("a nick");
+    let header = Header { feed: ada_feed(), number, at: AT + number, nick: &nick, ack };
+    Post::encode(&header, draft, &Domain::of_room(ROOM), &ada())
+}
+
+fn worked() -> Post {
+    post(2, true, &Draft::Say { text: "1 < 2, \"so\"", action: false, part: false })
+}
+
+fn posts() -> Vec<Post> {
+    let addresses: [SocketAddr; 2] =
+        ["192.0.2.7:4646".parse().expect("an address"), "[2001:db8::7]:4646".parse().expect("an address")];
+    vec![
+        post(1, false, &Draft::Join { addresses: &addresses, passing: false }),
+        worked(),
+        post(3, false, &Draft::Say { text: "waves", action: true, part: false }),
+        post(4, false, &Draft::Nick),
+        post(5, false, &Draft::Lost { feed: bob_feed(), last: 12 }),
+        post(6, true, &Draft::Mark),
+        post(7, false, &Draft::Leave { why: "tea" }),
+    ]
+}
+
+fn ack() -> Ack {
+    Ack::encode(ada_feed(), bob_feed(), (1, 2), &Domain::of_room(ROOM), &bob())
+}
+
+fn controls() -> Vec<Control> {
+    let FeedId { author, session } = ada_feed();
+    let entry = |feed: FeedId, number| Entry(feed.author, feed.session, number);
+    let hello = Hello {
+        version: VERSION,
+        id: author,
+        session,
+        room: ROOM.to_owned(),
+        mode: "mesh".to_owned(),
+        nick: Nick::new("ada").expect("a nick"),
+        seen: [192, 0, 2, 9].into(),
+        listens: true,
+    };
+    vec![
+        Control::Hello(hello),
+        Control::Have { feeds: vec![entry(ada_feed(), 2), entry(bob_feed(), 12)] },
+        Control::Done {},
+        Control::Want { author, session, from: 1, answer: false },
+        Control::Quiet { author, session },
+        Control::News { feeds: vec![entry(ada_feed(), 7)] },
+        Control::Gap { author, session, from: 3, to: 5 },
+        Control::Ping { token: 31 },
+        Control::Pong { token: 31 },
+        Control::Exit { reason: End::Goodbye.word().to_owned(), text: End::Goodbye.text().to_owned() },
+    ]
+}
+
+/// The word for a record on the wire. A new one does not compile until the page has it.
+fn type_of(control: &Control) -> &'static str {
+    match control {
+        Control::Hello(_) => "hello",
+        Control::Have { .. } => "have",
+        Control::Done {} => "done",
+        Control::Want { .. } => "want",
+        Control::Quiet { .. } => "quiet",
+        Control::News { .. } => "news",
+        Control::Gap { .. } => "gap",
+        Control::Ping { .. } => "ping",
+        Control::Pong { .. } => "pong",
+        Control::Exit { .. } => "exit",
+        Control::Unknown => "unknown",
+    }
+}
+
+/// The same for what a post can be.
+fn kind_of(body: &Body) -> &'static str {
+    match body {
+        Body::Join { .. } => "join",
+        Body::Say { action: true, .. } => "say-action",
+        Body::Say { .. } => "say",
+        Body::Nick => "nick",
+        Body::Leave { .. } => "leave",
+        Body::Lost { .. } => "lost",
+        Body::Mark => "mark",
+        Body::Unknown => "unknown",
+    }
+}
+
+/// The same for why a link ends.
+fn is_listed(end: End) -> bool {
+    match end {
+        End::Goodbye
+        | End::Vanished
+        | End::Silent
+        | End::SlowReader
+        | End::HandshakeTimeout
+        | End::FrameTimeout
+        | End::BadFrame
+        | End::BadRecord
+        | End::BadSignature
+        | End::FutureNumber
+        | End::OutOfTurn
+        | End::Myself
+        | End::Duplicate
+        | End::Surplus
+        | End::Full
+        | End::Crowded
+        | End::Version
+        | End::Room
+        | End::Mode => ENDS.contains(&end),
+    }
+}
+
+const ENDS: [End; 19] = [
+    End::Goodbye,
+    End::Vanished,
+    End::Silent,
+    End::SlowReader,
+    End::HandshakeTimeout,
+    End::FrameTimeout,
+    End::BadFrame,
+    End::BadRecord,
+    End::BadSignature,
+    End::FutureNumber,
+    End::OutOfTurn,
+    End::Myself,
+    End::Duplicate,
+    End::Surplus,
+    End::Full,
+    End::Crowded,
+    End::Version,
+    End::Room,
+    End::Mode,
+];
+
+fn examples() -> Vec<(&'static str, Frame)> {
+    let controls = controls().into_iter().map(|control| (type_of(&control), control.encode()));
+    let posts = posts().into_iter().map(|post| (kind_of(&post.body), post.frame));
+    controls.chain(posts).chain([("ack", ack().frame)]).collect()
+}
+
+// ---- the page --------------------------------------------------------------------------------
+
+/// A line of the page as a reader sees it.
+fn unescaped(line: &str) -> String {
+    line.replace(r"\&", "").replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\e", "\\")
+}
+
+fn escaped(line: &str) -> String {
+    let line = line.replace('\\', r"\e").replace('-', r"\-").replace('\'', r"\(aq");
+    if line.starts_with('.') { format!(r"\&{line}") } else { line }
+}
+
+/// The lines between the comment with this name and the end of its block.
+fn block(name: &str) -> Option<String> {
+    let (_, behind) = PAGE.split_once(&format!(".\\\" example: {name}\n"))?;
+    let (inside, _) = behind.split_once(".EE\n")?;
+    Some(inside.lines().filter(|line| !line.starts_with('.')).map(unescaped).collect())
+}
+
+/// What belongs on the page for a text.
+fn roff(name: &str, text: &str) -> String {
+    let mut out = format!(".\\\" example: {name}\n.EX\n");
+    let letters: Vec<char> = text.chars().collect();
+    for line in letters.chunks(COLUMNS) {
+        let _ = writeln!(out, "{}", escaped(&line.iter().collect::<String>()));
+    }
+    out + ".EE\n"
+}
+
+fn check_block(name: &str, text: &str, wrong: &mut String) {
+    if block(name).as_deref() != Some(text) {
+        wrong.push_str(&roff(name, text));
+    }
+}
+
+fn text_of(frame: &[u8]) -> &str {
+    std::str::from_utf8(frame).expect("frames are UTF-8")
+}
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    block(name).unwrap_or_else(|| panic!("the page has the block {name}")).into_bytes()
+}
+
+#[test]
+fn every_example_is_what_the_library_writes() {
+    let mut wrong = String::new();
+    for (name, frame) in examples() {
+        check_block(name, text_of(&frame), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+}
+
+#[test]
+fn every_example_is_read_as_what_it_says() {
+    let domain = Domain::of_room(ROOM);
+    for control in controls() {
+        let bytes = bytes_of(type_of(&control));
+        let mut buffer = FrameBuffer::new();
+        buffer.fill(&mut bytes.as_slice()).expect("reading from memory");
+        let (frame, ending) = buffer.next_frame().expect("a frame").expect("a whole one");
+        assert_eq!(ending == Ending::Exit, type_of(&control) == "exit");
+        match Record::decode(frame, ending).expect("a record") {
+            Record::Control(read) => assert_eq!(read, control),
+            Record::Ack(_) => panic!("{control:?} is no ack"),
+        }
+    }
+    for written in posts() {
+        let read = Post::decode(&bytes_of(kind_of(&written.body))).expect("a post");
+        read.verify(&domain).expect("a true signature");
+        assert_eq!(
+            (read.feed, read.number, read.at, read.body),
+            (written.feed, written.number, written.at, written.body)
+        );
+        assert!(read.frame.len() <= limits::FRAME_BYTES_MAX);
+    }
+    match Record::decode(&bytes_of("ack"), Ending::Message).expect("a record") {
+        Record::Ack(read) => {
+            read.verify(&domain).expect("a true signature");
+            assert_eq!((read.first, read.last), (1, 2));
+        }
+        Record::Control(control) => panic!("{control:?} is no ack"),
+    }
+}
+
+#[test]
+fn the_worked_example_adds_up() {
+    let frame = bytes_of("say");
+    let text = text_of(&frame);
+    let (signed, tail) = text.split_once(",\"sig\":\"").expect("a signature");
+    let domain = format!("hobnob post 1 {ROOM}\n");
+    let hash = blake3::hash(&[domain.as_bytes(), signed.as_bytes()].concat());
+    let signature = hex::encode(ada().sign(hash.as_bytes()));
+    let mut wrong = String::new();
+    check_block(
+        "worked-seed",
+        &hex::encode(std::array::from_fn::<u8, 32, _>(|i| u8::try_from(i).expect("small"))),
+        &mut wrong,
+    );
+    check_block("worked-id", &ada().id().to_string(), &mut wrong);
+    check_block("worked-domain", &hex::encode(&domain), &mut wrong);
+    check_block("worked-signed", signed, &mut wrong);
+    check_block("worked-hash", hash.to_hex().as_str(), &mut wrong);
+    check_block("worked-signature", &signature, &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+    assert_eq!(tail, format!("{signature}\"}}<MSGENCD>"));
+    for count in [signed.len(), frame.len()] {
+        assert!(PAGE.contains(&format!("{count} bytes")), "the page counts {count} bytes");
+    }
+    assert_eq!(worked().text(), "1 < 2, \"so\"");
+}
+
+#[test]
+fn every_record_kind_and_field_is_on_the_page() {
+    let headings: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
+    for (name, frame) in examples() {
+        let word = name.trim_end_matches("-action");
+        assert!(headings.contains(&word), "a section on {word}");
+        let text = text_of(&frame);
+        let end = if text.ends_with(text_of(EXIT_END)) { EXIT_END.len() } else { MESSAGE_END.len() };
+        let value: Value = serde_json::from_str(&text[..text.len() - end]).expect("JSON");
+        for fields in [Some(&value), value.get("body")].into_iter().flatten() {
+            for field in fields.as_object().expect("an object").keys() {
+                assert!(PAGE.contains(&format!("\n.B {field}\n")), "{word} has a field {field}");
+            }
+        }
+    }
+    for field in ["answer", "part"] {
+        assert!(PAGE.contains(&format!("\n.B {field}\n")), "a field that is left out where it is false: {field}");
+    }
+}
+
+#[test]
+fn every_reason_is_on_the_page() {
+    for end in ENDS {
+        assert!(is_listed(end));
+        assert!(PAGE.contains(&format!("\n.TP\n.B {}\n", end.word().replace('-', r"\-"))), "the reason {end}");
+    }
+}
+
+#[test]
+fn every_bound_is_on_the_page_with_its_number() {
+    let of = |count: usize| u64::try_from(count).expect("small");
+    let rows = [
+        ("frame, delimiter included", of(limits::FRAME_BYTES_MAX), "bytes"),
+        ("levels of JSON", of(limits::JSON_DEPTH_MAX), ""),
+        ("an integer", limits::NUMBER_MAX, ""),
+        ("text of a say, as encoded", of(limits::SAY_TEXT_BYTES_MAX), "bytes"),
+        ("nick", of(limits::NICK_BYTES_MAX), "bytes"),
+        ("name of a room", of(limits::ROOM_NAME_BYTES_MAX), "bytes"),
+        ("why of a leave; reason and text of an exit", of(limits::WHY_BYTES_MAX), "bytes"),
+        ("addresses of a join", of(limits::ADDRESSES_PER_NODE_MAX), ""),
+        ("entries of a have or news", of(limits::FEEDS_PER_PAGE_MAX), ""),
+        ("feeds", of(limits::FEEDS_MAX), ""),
+        ("feeds named on a link", of(limits::LINK_FEEDS_MAX), ""),
+        ("time for a hello", limits::HANDSHAKE_MS_MAX, "ms"),
+        ("time for a frame", limits::FRAME_MS_MAX, "ms"),
+        ("silence before a ping", limits::LINK_PING_AFTER_MS, "ms"),
+        ("silence before the link ends", limits::LINK_SILENT_MS_MAX, "ms"),
+        ("dials that cross", limits::DIALS_CROSS_MS_MAX, "ms"),
+        ("links without a hello", of(limits::LINKS_GREETING_MAX), ""),
+        ("links", of(limits::LINKS_ACCEPTED_MAX), ""),
+        ("posts queued for a link", of(limits::OUTBOX_BYTES_MAX), "bytes"),
+        ("records queued beyond them", of(limits::OUTBOX_CONTROL_BYTES_MAX), "bytes"),
+        ("between two news", limits::NEWS_MS, "ms"),
+        ("surplus before quiet", limits::SURPLUS_BYTES_MAX, "bytes"),
+        ("standstill before a want", limits::STALE_MS, "ms"),
+        ("catch\\-up without progress", limits::PULL_MS, "ms"),
+        ("posts waiting behind a gap, per feed", of(limits::WAITING_BYTES_MAX), "bytes"),
+        ("posts waiting behind gaps", of(limits::WAITING_BYTES_TOTAL_MAX), "bytes"),
+        ("hole, where some had nothing", limits::HOLE_NOTHING_MS, "ms"),
+        ("hole, where some said nothing", limits::HOLE_SILENT_MS, "ms"),
+        ("and up to, by chance", limits::HOLE_JITTER_MS, "ms"),
+        ("the log", of(limits::LOG_BYTES_MAX), "bytes"),
+        ("age of a post", limits::POST_AGE_MS_MAX, "ms"),
+        ("a post ahead of the clock", limits::POST_AHEAD_MS_MAX, "ms"),
+        ("a clock pushed ahead", limits::CLOCK_AHEAD_MS_MAX, "ms"),
+        ("leave and lost kept for", limits::ENDING_KEPT_MS, "ms"),
+        ("unmarked bytes", limits::MARK_BYTES, "bytes"),
+        ("unmarked bytes, per member", limits::MARK_BYTES_PER_MEMBER, "bytes"),
+        ("unmarked for", limits::MARK_AFTER_MS, "ms"),
+        ("unanswered for", limits::MARK_AGAIN_MS, "ms"),
+        ("routes of marks, per feed", of(limits::MARK_ROUTES_MAX), ""),
+        ("a member without progress", limits::MEMBER_STALLED_MS, "ms"),
+        ("window at first", limits::WINDOW_BYTES_MIN, "bytes"),
+        ("window at most", limits::WINDOW_BYTES_MAX, "bytes"),
+        ("join renewed after", limits::JOIN_RENEW_MS, "ms"),
+        ("session silent", limits::SESSION_SILENT_MS_MAX, "ms"),
+        ("lost posted after", limits::LOST_AFTER_MS, "ms"),
+        ("and up to, by chance", limits::LOST_JITTER_MS, "ms"),
+        ("lost posted again after", limits::LOST_AGAIN_MS, "ms"),
+        ("a goodbye", limits::LEAVE_MS_MAX, "ms"),
+    ];
+    let missing: Vec<String> = rows
+        .iter()
+        .map(|(what, number, unit)| format!("{what}\t{number}{}{unit}", if unit.is_empty() { "" } else { " " }))
+        .filter(|row| !PAGE.contains(&format!("\n{row}\n")))
+        .collect();
+    assert!(missing.is_empty(), "rows missing from the table of bounds:\n{}", missing.join("\n"));
+}

@@ -1,0 +1,182 @@
+//! A peer made by hand: one TCP connection on which a test says what it likes, in the clear.
+//!
+//! The side that was dialled says hello first; the dialler answers with its own; both page through
+//! what they have and end with `done`.
+
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::SystemTime;
+
+use hobnob::identity::Identity;
+use hobnob::wire::frame::FrameBuffer;
+use hobnob::wire::record::{
+    self, Ack, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+};
+
+use super::PATIENCE;
+
+/// One record that came.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Post(Box<Post>),
+    Ack(Ack),
+    Control(Control),
+}
+
+/// One link of a peer that the test plays.
+pub(crate) struct Wire {
+    pub(crate) socket: TcpStream,
+    buffer: FrameBuffer,
+    pub(crate) identity: Identity,
+    pub(crate) feed: FeedId,
+    nick: Nick,
+    room: String,
+}
+
+impl Wire {
+    /// Connects; says nothing yet.
+    pub(crate) fn dial(addr: &str, nick: &str) -> Self {
+        Self::over(TcpStream::connect(addr).expect("the node accepts connections"), nick)
+    }
+
+    /// Takes a connection in; says nothing yet.
+    pub(crate) fn accept(listener: &TcpListener, nick: &str) -> Self {
+        Self::over(listener.accept().expect("a test's listener accepts").0, nick)
+    }
+
+    /// Around a socket.
+    pub(crate) fn over(socket: TcpStream, nick: &str) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+        let mut seed = [7; 32];
+        for (place, byte) in seed.iter_mut().zip(nick.bytes()) {
+            *place = byte;
+        }
+        let identity = Identity::from_seed(&seed);
+        let feed = FeedId { author: identity.id(), session: 77 };
+        let nick = Nick::new(nick).expect("a test's nick is valid");
+        Self { socket, buffer: FrameBuffer::new(), identity, feed, nick, room: "lobby".to_owned() }
+    }
+
+    /// Its hello.
+    pub(crate) fn hello(&self) -> Control {
+        Control::Hello(Hello {
+            version: VERSION,
+            id: self.feed.author,
+            session: self.feed.session,
+            room: self.room.clone(),
+            mode: "mesh".to_owned(),
+            nick: self.nick.clone(),
+            seen: self.socket.peer_addr().expect("a connected socket has a peer").ip(),
+            listens: false,
+        })
+    }
+
+    /// Writes bytes. A peer that has closed already is no failure here: what it said is looked at later.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// Sends a record.
+    pub(crate) fn send(&mut self, control: &Control) {
+        self.write(&control.encode());
+    }
+
+    /// Sends a line of JSON as a frame.
+    pub(crate) fn send_json(&mut self, json: &str) {
+        self.write(format!("{json}<MSGENCD>").as_bytes());
+    }
+
+    /// A post of its own, signed.
+    pub(crate) fn post(&self, number: u64, draft: &Draft<'_>) -> Post {
+        let at = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
+        let at = u64::try_from(at).expect("it is before the year 500,000,000");
+        let header = Header { feed: self.feed, number, at, nick: &self.nick, ack: false };
+        Post::encode(&header, draft, &Domain::of_room(&self.room), &self.identity)
+    }
+
+    /// Sends a post of its own.
+    pub(crate) fn send_post(&mut self, number: u64, draft: &Draft<'_>) {
+        let post = self.post(number, draft);
+        self.write(&post.frame);
+    }
+
+    /// The next record; `None` at the end of the connection, however it ended.
+    pub(crate) fn next(&mut self) -> Option<Heard> {
+        loop {
+            if let Some((frame, ending)) = self.buffer.next_frame().expect("a node sends frames") {
+                if record::is_post(frame) {
+                    return Some(Heard::Post(Box::new(Post::decode(frame).expect("a node sends posts"))));
+                }
+                return Some(match Record::decode(frame, ending).expect("a node sends records") {
+                    Record::Control(control) => Heard::Control(control),
+                    Record::Ack(ack) => Heard::Ack(ack),
+                });
+            }
+            match self.buffer.fill(&mut self.socket) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                    assert!(!late, "the node neither speaks nor closes the connection");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Reads until a record is the one.
+    pub(crate) fn next_control(&mut self, mut is_it: impl FnMut(&Control) -> bool) -> Control {
+        loop {
+            let heard = self.next().expect("the node does not close the link");
+            if let Heard::Control(control) = heard
+                && is_it(&control)
+            {
+                return control;
+            }
+        }
+    }
+
+    /// Reads the other side's hello.
+    pub(crate) fn hear_hello(&mut self) {
+        self.next_control(|control| matches!(control, Control::Hello(_)));
+    }
+
+    /// After the two hellos: has nothing, and waits for the other side's pages.
+    pub(crate) fn page(&mut self) -> Vec<Entry> {
+        self.send(&Control::Done {});
+        let mut theirs = Vec::new();
+        self.next_control(|control| {
+            if let Control::Have { feeds } = control {
+                theirs.extend(feeds.iter().copied());
+            }
+            matches!(control, Control::Done {})
+        });
+        theirs
+    }
+
+    /// Begins a link as the dialler.
+    pub(crate) fn greet(&mut self) -> Vec<Entry> {
+        self.hear_hello();
+        self.send(&self.hello());
+        self.page()
+    }
+
+    /// Begins a link as the side that was dialled.
+    pub(crate) fn greet_dialler(&mut self) -> Vec<Entry> {
+        self.send(&self.hello());
+        self.hear_hello();
+        self.page()
+    }
+
+    /// Reads to the end of the connection: the reason of the exit record, if one came.
+    pub(crate) fn reason(&mut self) -> Option<String> {
+        let mut reason = None;
+        while let Some(heard) = self.next() {
+            if let Heard::Control(Control::Exit { reason: word, .. }) = heard {
+                reason = Some(word);
+            }
+        }
+        reason
+    }
+}
