@@ -286,7 +286,7 @@ impl Room {
         }
         if now >= self.next_minute_at {
             self.next_minute_at = now + 60_000;
-            self.clean_up();
+            self.clean_up(out);
         }
         self.ticked_at = now;
     }
@@ -297,6 +297,9 @@ impl Room {
         if late > 500 {
             for link in self.links.values_mut() {
                 link.heard_at += late;
+                if let Some(paging) = &mut link.paging {
+                    paging.progress_at += late;
+                }
                 link.pinged_at += late;
             }
         }
@@ -312,7 +315,7 @@ impl Room {
                 if now >= link.opened_at + crate::limits::HANDSHAKE_MS_MAX {
                     ends.push((*id, End::HandshakeTimeout));
                 }
-            } else if now >= link.heard_at + LINK_SILENT_MS_MAX {
+            } else if now >= link.progress_at() + LINK_SILENT_MS_MAX {
                 ends.push((*id, End::Silent));
             } else if now >= link.heard_at.max(link.pinged_at) + ping_after(*id) {
                 link.pinged_at = now;
@@ -369,18 +372,20 @@ impl Room {
 
     /// Once a minute: what is too old goes, and feeds of which nothing is left are forgotten when
     /// nothing of them could be accepted any more.
-    fn clean_up(&mut self) {
+    fn clean_up(&mut self, out: &mut Vec<Output>) {
         let oldest = self.now.wall.saturating_sub(crate::limits::POST_AGE_MS_MAX);
         let (log, worth) = self.log_and_worth();
         log.evict_older(oldest, worth);
         let now = self.now.mono;
-        let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + 2 * crate::limits::POST_AGE_MS_MAX;
+        let forgotten_after = crate::limits::POST_AGE_MS_MAX + crate::limits::POST_AHEAD_MS_MAX;
+        let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + forgotten_after;
         let forgotten: Vec<FeedId> = self.log.feeds().filter(|(_, feed)| dead(feed)).map(|(id, _)| *id).collect();
         for feed in forgotten {
             self.log.forget(&feed);
             self.roster.forget(&feed);
             self.overlay.forget(&feed);
             self.marks.forget(&feed);
+            out.push(Output::Seen { feed, number: 0, tail: 0 });
             for link in self.links.values_mut() {
                 link.forget(&feed);
             }

@@ -149,7 +149,7 @@ pub enum Output {
         /// Where.
         target: Target,
     },
-    /// A number was appended: copies of it may be dropped unread.
+    /// A number was appended: copies of it may be dropped unread. Number 0: the feed is forgotten.
     Seen {
         /// Whose.
         feed: FeedId,

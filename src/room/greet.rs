@@ -159,7 +159,8 @@ impl Room {
         let Some(state) = self.links.get_mut(&link) else { return };
         let session = hello.feed();
         state.hello = Some(hello);
-        state.paging = Some(Box::new(Paging { unsent: mine.clone(), mine, ..Paging::default() }));
+        let progress_at = self.now.mono;
+        state.paging = Some(Box::new(Paging { unsent: mine.clone(), mine, progress_at, ..Paging::default() }));
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Linked(peer));
         }
@@ -181,6 +182,7 @@ impl Room {
                 None => BTreeMap::new(),
             };
             let page = std::mem::replace(&mut paging.unsent, rest);
+            paging.progress_at = self.now.mono;
             if page.is_empty() {
                 paging.sent_done = true;
                 self.send(link, &Control::Done {}, out);
@@ -196,6 +198,7 @@ impl Room {
         let Some(paging) = paging.filter(|paging| !paging.got_done) else {
             return self.close(link, End::OutOfTurn, out);
         };
+        paging.progress_at = self.now.mono;
         for entry in feeds {
             if paging.theirs.len() < crate::limits::FEEDS_MAX {
                 paging.theirs.insert(entry.feed(), entry.2);

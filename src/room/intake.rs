@@ -31,6 +31,10 @@ pub struct Seen {
 impl Seen {
     /// Notes that a number was appended; see `Output::Seen`.
     pub fn note(&mut self, feed: FeedId, number: u64, tail: u64) {
+        if number == 0 {
+            self.feeds.remove(&feed);
+            return;
+        }
         let seen = self.feeds.entry(feed).or_default();
         seen.last = number;
         if tail != 0 {

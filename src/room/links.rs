@@ -60,6 +60,8 @@ pub(super) struct Paging {
     pub(super) theirs: BTreeMap<FeedId, u64>,
     pub(super) sent_done: bool,
     pub(super) got_done: bool,
+    /// When a page last came or went.
+    pub(super) progress_at: u64,
 }
 
 #[derive(Debug)]
@@ -155,6 +157,11 @@ impl Link {
     pub(super) fn note_known(&mut self, feed: FeedId, number: u64) {
         let incoming = self.incoming.entry(feed).or_default();
         incoming.known = incoming.known.max(number);
+    }
+
+    /// When it last did what is expected of it: said anything, and before it is ready, paged.
+    pub(super) fn progress_at(&self) -> u64 {
+        self.paging.as_ref().map_or(self.heard_at, |paging| paging.progress_at.min(self.heard_at))
     }
 
     /// How many feeds take memory here; of those that exist nowhere a peer can name any number.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, TICK_MS};
 use hobnob::room::event::{Command, Event, Outcome, Said};
-use hobnob::room::intake::read_frame;
+use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
@@ -118,6 +118,7 @@ pub(crate) struct Hand {
     pub(crate) stuck: BTreeSet<LinkId>,
     /// Leave events in the room, as a stalled terminal does.
     pub(crate) unread: bool,
+    seen: Seen,
     sent: Vec<(LinkId, Frame)>,
     next_link: LinkId,
 }
@@ -157,6 +158,7 @@ impl Hand {
             outcome: None,
             stuck: BTreeSet::new(),
             unread: false,
+            seen: Seen::default(),
             sent: Vec::new(),
             next_link: 1,
         };
@@ -184,7 +186,7 @@ impl Hand {
                 }
                 Output::Close { link, end } => self.closed.push((link, end)),
                 Output::Dial { dial, target } => self.dials.push((dial, target)),
-                Output::Seen { .. } => {}
+                Output::Seen { feed, number, tail } => self.seen.note(feed, number, tail),
                 Output::End(outcome) => self.outcome = Some(outcome),
             }
         }
@@ -228,7 +230,7 @@ impl Hand {
 
     /// A post arrives, through the same reading as from a socket.
     pub(crate) fn post(&mut self, link: LinkId, post: &Arc<Post>) {
-        let arrival = read_frame(&post.frame, Ending::Message, &lobby(), |_| false).unwrap();
+        let arrival = read_frame(&post.frame, Ending::Message, &lobby(), |label| self.seen.is_copy(label)).unwrap();
         self.arrive(link, vec![arrival]);
     }
 

@@ -181,3 +181,21 @@ fn feeds_that_exist_nowhere_are_not_remembered_without_bound() {
         assert_eq!((bob.is_closed(c), bob.is_closed(a)), (Some(End::OutOfTurn), None), "{:?}", kind(alice.entry(1)));
     }
 }
+
+/// A link was up, and so a dial and a pipe were content with it, though its peer never paged to the end.
+#[test]
+fn a_peer_that_stops_paging_is_given_up() {
+    let mut bob = Hand::new(config(1));
+    let alice = Author::new(2, "alice");
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.control(link, Control::Hello(alice.hello()));
+    for _ in 0..4 {
+        bob.pass_alive(5_000, &[link]);
+        assert_eq!(bob.is_closed(link), None, "a page that comes is progress");
+        bob.control(link, Control::Have { feeds: vec![alice.entry(1)] });
+    }
+    bob.pass_alive(7_000, &[link]);
+    assert_eq!(bob.is_closed(link), None);
+    bob.pass_alive(2_000, &[link]);
+    assert_eq!(bob.is_closed(link), Some(End::Silent));
+}

@@ -132,3 +132,23 @@ fn nobody_fills_the_log_past_twice_its_bound() {
     assert_eq!(bob.have(mallory.feed), 499);
     assert!(bob.have(alice.feed) > 0, "an honest author is not evicted for that");
 }
+
+/// Readers remembered a feed that the room had forgotten: its posts were dropped as copies, and the one
+/// behind them closed the link, again and again.
+#[test]
+fn a_feed_that_is_long_gone_is_forgotten_by_all_and_may_come_again() {
+    let mut bob = Hand::new(config(1));
+    let (mut alice, carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let a = bob.level_link(&alice);
+    bob.post(a, &alice.join());
+    bob.post(a, &alice.say("old"));
+    let away = POST_AGE_MS_MAX + POST_AHEAD_MS_MAX;
+    bob.now.mono += away;
+    bob.now.wall += away;
+    bob.pass(61_000);
+    assert_eq!(bob.have(alice.feed), 0);
+    (alice.next, alice.at) = (1, bob.now.wall);
+    let c = bob.link(&carol, &[alice.entry(2)]);
+    bob.posts(c, &[alice.join(), alice.say("new")]);
+    assert_eq!((bob.have(alice.feed), bob.is_closed(c)), (2, None));
+}
