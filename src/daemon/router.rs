@@ -39,7 +39,7 @@ pub(super) enum Message {
 const TURNS: u32 = 8;
 
 /// How long the last frames and events may take.
-const END_TIME: Duration = Duration::from_millis(250);
+const END_TIME: Duration = Duration::from_millis(450);
 
 pub(super) fn start(
     config: Config,

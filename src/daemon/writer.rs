@@ -24,7 +24,7 @@ use crate::wire::secure;
 use super::Shared;
 use super::router::Message;
 
-/// How long a link that is being closed may take for its last frames.
+/// How long a link that is being closed may take for its last frames, and its peer to close too.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// What a writer is told to do.
@@ -59,8 +59,14 @@ impl Handle {
     }
 }
 
+/// A link on its way out. Its socket is closed for writing once all is written, and altogether when the
+/// peer has closed its side: a socket with unread bytes that is simply closed resets the connection,
+/// and what the peer has not read by then is lost.
 struct Closing {
     since: Instant,
+    half_closed: bool,
+    /// The peer has closed, too.
+    over: bool,
 }
 
 struct Writer {
@@ -103,7 +109,7 @@ impl Writer {
         while self.take_orders() {
             self.write();
             self.close_finished();
-            if !self.blocked.is_empty() {
+            if !self.blocked.is_empty() || !self.closing.is_empty() {
                 self.wait_for_sockets();
             }
         }
@@ -111,7 +117,7 @@ impl Writer {
 
     /// Takes all orders that wait; blocks for one when there is nothing else to do. False at the end.
     fn take_orders(&mut self) -> bool {
-        if self.blocked.is_empty() && self.fresh.is_empty() {
+        if self.blocked.is_empty() && self.fresh.is_empty() && self.closing.is_empty() {
             match self.orders.recv() {
                 Ok(order) => self.take(order),
                 Err(_) => return false,
@@ -138,7 +144,7 @@ impl Writer {
             }
             Order::Close(link, frame) => {
                 self.queue(link, frame);
-                self.closing.insert(link, Closing { since: Instant::now() });
+                self.closing.insert(link, Closing { since: Instant::now(), half_closed: false, over: false });
             }
             Order::Finish(done) => self.finishing = Some(done),
         }
@@ -184,13 +190,19 @@ impl Writer {
     }
 
     fn close_finished(&mut self) {
-        let is_empty = |link: &LinkId| self.links.get(link).is_none_or(secure::Sender::is_empty);
-        let closed: Vec<LinkId> = self
-            .closing
-            .iter()
-            .filter(|(link, closing)| is_empty(link) || closing.since.elapsed() > CLOSE_TIME)
-            .map(|(link, _)| *link)
-            .collect();
+        for (link, closing) in &mut self.closing {
+            match self.links.get(link) {
+                Some(sender) if sender.is_empty() && !closing.half_closed => {
+                    closing.half_closed = true;
+                    closing.over = sender.socket().shutdown(Shutdown::Write).is_err();
+                }
+                Some(_) => {}
+                None => closing.over = true,
+            }
+        }
+        let is_closed = |closing: &Closing| closing.over || closing.since.elapsed() > CLOSE_TIME;
+        let closed: Vec<LinkId> =
+            self.closing.iter().filter(|(_, closing)| is_closed(closing)).map(|(link, _)| *link).collect();
         for link in closed {
             self.drop_link(link);
         }
@@ -201,23 +213,38 @@ impl Writer {
         }
     }
 
-    /// Waits until a full socket takes more, or the bell rings.
+    /// Something has happened to a socket that was waited for.
+    fn stir(&mut self, link: LinkId) {
+        if self.blocked.remove(&link) {
+            self.fresh.insert(link);
+        } else if let Some(closing) = self.closing.get_mut(&link) {
+            closing.over = true;
+        }
+    }
+
+    /// Waits until a full socket takes more, a closed one is closed by its peer, or the bell rings.
     fn wait_for_sockets(&mut self) {
         self.polling.store(true, Ordering::SeqCst);
         // An order that came before the store rang no bell.
         if self.orders.is_empty() {
             let timeout = if self.closing.is_empty() { PollTimeout::NONE } else { PollTimeout::from(100_u8) };
-            let blocked: Vec<LinkId> = self.blocked.iter().copied().collect();
-            let sockets = blocked.iter().filter_map(|link| self.links.get(link));
-            let mut fds: Vec<PollFd<'_>> =
-                sockets.map(|sender| PollFd::new(sender.socket().as_fd(), PollFlags::POLLOUT)).collect();
+            let blocked = self.blocked.iter().map(|link| (*link, PollFlags::POLLOUT));
+            // Without any flag poll tells that both sides are closed, and nothing else.
+            let half_closed = self.closing.iter().filter(|(_, closing)| closing.half_closed);
+            let half_closed = half_closed.map(|(link, _)| (*link, PollFlags::empty()));
+            let (mut watched, mut fds) = (Vec::new(), Vec::new());
+            for (link, flags) in blocked.chain(half_closed) {
+                if let Some(sender) = self.links.get(&link) {
+                    watched.push(link);
+                    fds.push(PollFd::new(sender.socket().as_fd(), flags));
+                }
+            }
             fds.push(PollFd::new(self.bell.as_fd(), PollFlags::POLLIN));
             if poll(&mut fds, timeout).is_ok() {
-                let ready: Vec<LinkId> =
-                    blocked.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true)).map(|(link, _)| *link).collect();
+                let ready = watched.iter().zip(&fds).filter(|(_, fd)| fd.any() == Some(true));
+                let ready: Vec<LinkId> = ready.map(|(link, _)| *link).collect();
                 for link in ready {
-                    self.blocked.remove(&link);
-                    self.fresh.insert(link);
+                    self.stir(link);
                 }
             }
         }

@@ -27,11 +27,16 @@ pub(super) struct Completion {
     /// Up to which number a feed's posts are from before we came.
     backlog: BTreeMap<FeedId, u64>,
     complete: bool,
+    began_at: u64,
     progress_at: u64,
 }
 
 /// A catch-up without any progress for this long is taken for over; its holes are told as such.
 const COMPLETION_STALLED_MS: u64 = 5_000;
+
+/// A newcomer is shown what is there after this long, however much is still to come; a peer may have
+/// promised what does not exist.
+const COMPLETION_MS_MAX: u64 = 60_000;
 
 impl Completion {
     pub(super) fn is_complete(&self) -> bool {
@@ -235,6 +240,9 @@ impl Room {
             return;
         }
         self.completion.progress_at = self.now.mono;
+        if self.completion.lacking.is_none() {
+            self.completion.began_at = self.now.mono;
+        }
         let lacking = self.completion.lacking.get_or_insert_default();
         for (feed, number) in theirs {
             let have = self.log.have(feed);
@@ -296,7 +304,8 @@ impl Room {
     pub(super) fn check_completion(&mut self) {
         let Some(lacking) = &self.completion.lacking else { return };
         let stalled = self.now.mono > self.completion.progress_at + COMPLETION_STALLED_MS;
-        if self.completion.complete || !(lacking.is_empty() || stalled) {
+        let late = self.now.mono > self.completion.began_at + COMPLETION_MS_MAX;
+        if self.completion.complete || !(lacking.is_empty() || stalled || late) {
             return;
         }
         self.completion.complete = true;

@@ -63,6 +63,10 @@ impl Room {
         }
         incoming.gap = None;
         incoming.stream = Some(number + 1);
+        // Gaps in ever more feeds: a new link can begin again when these are settled.
+        if !self.holes.contains_key(&feed) && self.waiting_bytes() >= WAITING_BYTES_TOTAL_MAX {
+            return self.close(link, End::FutureNumber, out);
+        }
         if !self.keep_waiting(link, post)
             && let Some(incoming) = self.links.get_mut(&link).and_then(|state| state.incoming.get_mut(&feed))
         {

@@ -1,5 +1,6 @@
 //! Joining late, leaving, and the end of a pipe.
 
+use hobnob::limits::LEAVE_MS_MAX;
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::{Arrival, Config, Input, LinkId};
 use hobnob::wire::end::End;
@@ -47,7 +48,7 @@ fn a_leaver_does_not_wait_for_ever() {
     let Two { mut bob, a, .. } = two();
     bob.stuck.insert(a);
     bob.input(Input::Command(Command::Leave { why: String::new() }));
-    bob.pass(1_600);
+    bob.pass(LEAVE_MS_MAX - 100);
     assert_eq!(bob.outcome, None);
     bob.pass(200);
     assert_eq!(bob.outcome, Some(Outcome::Done));
