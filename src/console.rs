@@ -78,11 +78,6 @@ const LOCAL_LINES_MAX: usize = 64;
 /// kind, so that a write pays and a screen does not wait.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Puts the terminal back as it was at the start. Safe from any thread, any number of times.
-pub fn restore_terminal() {
-    tty::restore();
-}
-
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
 /// main thread.
 pub fn run(options: &Options, channels: Channels) -> Outcome {

@@ -183,19 +183,9 @@ impl Room {
         self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
     }
 
-    /// Whether `next_event` would give something.
-    pub fn has_events(&self) -> bool {
-        !self.local.is_empty()
-    }
-
     /// Whether acks wait for the user's side to take events.
     pub fn owes_answers(&self) -> bool {
         self.marks.are_owed()
-    }
-
-    /// When the room wants to hear of the time again, on the monotonic clock.
-    pub fn wakes_at(&self) -> u64 {
-        self.now.mono + TICK_MS
     }
 
     fn arrived(&mut self, link: LinkId, run: Vec<Arrival>, out: &mut Vec<Output>) {

@@ -120,10 +120,6 @@ impl Local {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.skipped == 0 && self.missed.is_empty()
-    }
-
     /// The next thing to show. `me` is this identity; `name` finds an author's name.
     pub(super) fn next(
         &mut self,

@@ -40,11 +40,6 @@ impl Receiver {
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
-
-    /// The socket, to be shut down by whoever ends the link.
-    pub fn share_socket(&self) -> Arc<TcpStream> {
-        Arc::clone(&self.socket)
-    }
 }
 
 impl Read for Receiver {
