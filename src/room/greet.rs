@@ -329,7 +329,7 @@ impl Room {
         if let Some(session) = self.links.get(&link).and_then(Link::session)
             && matches!(end, End::Surplus | End::Full)
         {
-            self.overlay.was_shed(session);
+            self.overlay.was_shed(session, self.now.mono);
         }
         if end.is_refusal()
             && let Some(target) = self.links.get(&link).and_then(|state| self.overlay.target(state.dial?).cloned())

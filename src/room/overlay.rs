@@ -94,6 +94,8 @@ pub(super) struct Overlay {
     next_dial: DialId,
     /// Whom this node links to, as of the last `plan`.
     desired: BTreeSet<FeedId>,
+    /// Whom it dials: those, and some that vanished.
+    wanted: BTreeSet<FeedId>,
     /// All present members that can be dialled, in the order of the ring.
     ring: Vec<FeedId>,
 }
@@ -110,6 +112,7 @@ impl Overlay {
             unanswered: BTreeSet::new(),
             next_dial: 1,
             desired: BTreeSet::new(),
+            wanted: BTreeSet::new(),
             ring: Vec::new(),
         }
     }
@@ -160,11 +163,12 @@ impl Overlay {
         }
         let wanted: BTreeSet<FeedId> = self.desired.iter().copied().chain(lost).collect();
         self.members.retain(|session, attempt| wanted.contains(session) || attempt.dialling.is_some());
-        for session in wanted {
+        for session in wanted.iter().copied() {
             // Of two who learn of each other at once, the smaller id dials first.
             let head_start = if self.me < session { 0 } else { 1_500 };
             self.members.entry(session).or_insert_with(|| Attempt::new(now + head_start));
         }
+        self.wanted = wanted;
     }
 
     /// Members drawn by a hash of both ids: each pair of nodes ranks each other alike at all times,
@@ -225,7 +229,8 @@ impl Overlay {
         });
         let named: Vec<Target> = named.map(|(name, _)| Target::Named(name.clone())).collect();
         let members = self.members.iter().filter(|(session, attempt)| {
-            !linked.contains(session) && attempt.dialling.is_none() && attempt.next_at <= now && !attempt.hopeless
+            let free = attempt.dialling.is_none() && attempt.next_at <= now && !attempt.hopeless;
+            free && self.wanted.contains(session) && !linked.contains(session)
         });
         let members = members.filter_map(|(session, attempt)| {
             let addresses = self.book.get(session)?;
@@ -308,13 +313,12 @@ impl Overlay {
     }
 
     /// The other side has links enough; it is dialled again only in need.
-    pub(super) fn was_shed(&mut self, session: FeedId) {
+    pub(super) fn was_shed(&mut self, session: FeedId, now: u64) {
         for attempt in self.named.values_mut().filter(|attempt| attempt.node == Some(session)) {
             attempt.shed = true;
         }
         if let Some(attempt) = self.members.get_mut(&session) {
-            attempt.failures += 2;
-            attempt.next_at += DIAL_PAUSE_MS_MAX / 6;
+            attempt.next_at = attempt.next_at.max(now) + DIAL_PAUSE_MS_MAX / 6;
         }
     }
 

@@ -15,7 +15,9 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use hobnob::limits::{LOG_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, WAITING_BYTES_TOTAL_MAX};
+use hobnob::limits::{
+    LOG_BYTES_MAX, MESH_LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, WAITING_BYTES_TOTAL_MAX,
+};
 use hobnob::room::event::Outcome;
 use hobnob::room::rng::Rng;
 use hobnob::room::{Reach, View};
@@ -336,5 +338,30 @@ fn check_nothing_silent(world: &World) {
                 "n{index}: {missing} of {feed:?} missing, {told} told"
             );
         }
+    }
+}
+
+/// Everybody joined through the same member, who does not keep them all; and once each has the links of
+/// its plan, nobody dials any more. (Peers of an earlier plan were dialled and shed for ever.)
+#[test]
+fn a_large_room_stays_in_one_piece_on_few_links() {
+    let mut world = World::new(1);
+    for index in 0..40 {
+        world.add_node(plan(Reach::Dialable, if index > 0 { vec![0] } else { vec![] }));
+        world.run_until(world.now + 100);
+    }
+    world.run_until(world.now + 60_000);
+    let dials = world.dials;
+    world.run_until(world.now + 60_000);
+    assert_eq!(world.dials, dials, "the overlay is at rest");
+    let views: Vec<View> = world.nodes.iter().filter_map(|node| Some(node.room.as_ref()?.view())).collect();
+    let links: Vec<usize> = views.iter().map(|view| view.links.len()).collect();
+    // A few are drawn by more than the average.
+    assert!(links.iter().all(|links| (1..2 * MESH_LINKS_MAX).contains(links)), "{links:?}");
+    assert!(links.iter().sum::<usize>() <= links.len() * MESH_LINKS_MAX, "{links:?}");
+    world.say(39, "hello");
+    world.run_until(world.now + 2_000);
+    for node in &world.nodes {
+        assert_eq!(node.shown.says.values().map(Vec::len).sum::<usize>(), 1);
     }
 }

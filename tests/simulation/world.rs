@@ -130,6 +130,7 @@ pub(crate) struct World {
     pub(crate) copies: u64,
     pub(crate) posts_received: u64,
     pub(crate) altered: u64,
+    pub(crate) dials: u64,
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) trace: bool,
 }
@@ -155,6 +156,7 @@ impl World {
             copies: 0,
             posts_received: 0,
             altered: 0,
+            dials: 0,
             closed: BTreeMap::new(),
             trace: std::env::var_os("HOBNOB_TRACE").is_some(),
         }
@@ -545,6 +547,7 @@ impl World {
         if self.trace {
             eprintln!("{:>8} n{node} dials {target:?}: {reachable:?}", self.now);
         }
+        self.dials += 1;
         let life = self.nodes[node].life;
         let Some(to) = reachable else {
             return self.at(self.now + latency_ms, Happening::DialFailed { node, life, dial });
