@@ -88,13 +88,11 @@ pub struct Room {
     held: BTreeSet<FeedId>,
     /// Our addresses, as announced in the newest join.
     addresses: Vec<SocketAddr>,
-    /// When a link last became ready, or ended ready, for a passing run's patience.
-    reached_at: Option<u64>,
     /// When somebody was last there to hear a passing run.
     accompanied_at: Option<u64>,
     /// Authors whose clocks are so far ahead that their posts are refused.
     untimely: BTreeSet<Id>,
-    next_second_at: u64,
+    next_half_second_at: u64,
     next_news_at: u64,
     next_minute_at: u64,
     ticked_at: u64,
@@ -132,10 +130,9 @@ impl Room {
             said: 0,
             held: BTreeSet::new(),
             addresses: Vec::new(),
-            reached_at: None,
             accompanied_at: None,
             untimely: BTreeSet::new(),
-            next_second_at: now.mono,
+            next_half_second_at: now.mono,
             next_news_at: now.mono,
             next_minute_at: now.mono + 60_000,
             ticked_at: now.mono,
@@ -266,8 +263,8 @@ impl Room {
         self.post_due(out);
         self.watch_vanished(out);
         self.start_dials(out);
-        if now >= self.next_second_at {
-            self.next_second_at = now + 500;
+        if now >= self.next_half_second_at {
+            self.next_half_second_at = now + 500;
             if self.roster.pass_time(now) {
                 self.roster_changed();
             }
@@ -337,7 +334,7 @@ impl Room {
     /// told.
     fn show_roster(&mut self) {
         let due = self.roster_changed_at.is_some_and(|since| self.now.mono >= since + 2_000);
-        if !self.completion.is_complete() && self.reached_at.is_some() || (self.pulls.are_under_way() && !due) {
+        if self.completion.is_under_way() || (self.pulls.are_under_way() && !due) {
             return;
         }
         self.roster_changed_at = None;

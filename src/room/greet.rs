@@ -225,7 +225,6 @@ impl Room {
         let Some(paging) = state.paging.take_if(|paging| paging.sent_done && paging.got_done) else { return };
         let Paging { mine, theirs, .. } = *paging;
         state.ready_at = self.now.mono;
-        self.reached_at = Some(self.now.mono);
         self.expect(&theirs);
         self.open_feeds(link, &mine, &theirs);
         self.catch_up_over(link, &theirs, out);
@@ -355,9 +354,6 @@ impl Room {
         };
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Unlinked(peer, end));
-        }
-        if state.is_ready() {
-            self.reached_at = Some(self.now.mono);
         }
         if self.links.values().any(|other| other.session() == Some(session)) {
             return;

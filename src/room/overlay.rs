@@ -121,14 +121,9 @@ impl Overlay {
         self.reach
     }
 
-    /// Whether somebody was named at all.
-    pub(super) fn has_named(&self) -> bool {
-        !self.named.is_empty()
-    }
-
     /// Whether every named peer has refused us.
     pub(super) fn all_refused(&self) -> bool {
-        self.has_named() && self.named.values().all(|attempt| attempt.refused)
+        !self.named.is_empty() && self.named.values().all(|attempt| attempt.refused)
     }
 
     /// Keeps the addresses of a join that may be dialled, given the link that brought it.
