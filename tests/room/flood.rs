@@ -1,7 +1,7 @@
 //! Posts in, posts out: what is appended, passed on, asked for and told, and what a slow link gets.
 
 use hobnob::limits::{NEWS_MS, OUTBOX_BYTES_MAX, STALE_MS, SURPLUS_BYTES_MAX};
-use hobnob::room::{Arrival, Config, Input};
+use hobnob::room::{Config, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -205,11 +205,13 @@ fn a_slow_link_lags_and_goes_on_where_it_stopped() {
 
 #[test]
 fn a_peer_that_asks_and_does_not_read_is_let_go() {
-    let Two { mut bob, a, c, .. } = two();
+    let Two { mut bob, alice, a, c } = two();
     bob.stuck.insert(c);
-    for _ in 0..40 {
-        bob.arrive(c, (0..1_000).map(|token| Arrival::Control(Control::Ping { token })).collect());
+    let Control::Want { author, .. } = alice.want(1) else { unreachable!() };
+    for session in 1..8_000 {
+        bob.control(c, Control::Want { author, session, from: 1, answer: true });
     }
+    bob.pass(200);
     assert_eq!(bob.is_closed(c), Some(End::SlowReader));
     assert_eq!(bob.is_closed(a), None);
 }
