@@ -3,6 +3,15 @@
 //! Sizes are bytes, times are milliseconds unless the name says otherwise. A bound that a peer can
 //! reach ends that peer's link or its turn, never the program.
 
+/// What may be done at once, and the time after which as much may be done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At once.
+    pub burst: u64,
+    /// Milliseconds in which a full bucket empties.
+    pub window_ms: u64,
+}
+
 // ---- frames -------------------------------------------------------------------------------
 
 /// The longest frame, delimiter included. From the protocol: two frames fit a socket buffer, and a
@@ -92,8 +101,31 @@ pub const READER_STACK_BYTES: usize = 256 * 1024;
 /// near 16,000 threads (measured). One past it is closed before a thread is spawned for it.
 pub const LINKS_ACCEPTED_MAX: usize = 4_000;
 
-/// Links that have not said hello yet; beyond, the oldest is closed (`crowded`).
+/// Links that have not said hello yet; beyond, the oldest of the busiest address is closed (`crowded`).
 pub const LINKS_GREETING_MAX: usize = 64;
+
+/// How long a handshake is left alone when more come from its own address: ours take a few round trips. Until
+/// then the newcomer is refused (`crowded`).
+pub const GREETING_MS_MIN: u64 = 1_000;
+
+/// Handshakes of one address that come to nothing: two full houses of them at once (a guess). One that comes up does not
+/// count. Beyond, the address is refused until some have faded (`crowded`).
+pub const HOST_HANDSHAKES: Rate = Rate { burst: 2 * LINKS_GREETING_MAX as u64, window_ms: 10_000 };
+
+/// Points for broken rules that are remembered of an address or a key, and how they fade: ten a minute. So a ban lasts
+/// ten minutes at most after the last offence.
+pub const OFFENCE_POINTS: Rate = Rate { burst: 200, window_ms: 1_200_000 };
+
+/// With so many points an address or a key is refused (`banned`): two wrong signatures, or ten frames that
+/// make no sense.
+pub const BAN_POINTS: u64 = 100;
+
+/// For so many points an address has one handshake less: keys cost nothing, so who is banned may come with another one.
+pub const POINTS_PER_HANDSHAKE: u64 = 5;
+
+/// Addresses, and keys, of which handshakes and offences are remembered. Beyond, the half that has fewer is
+/// forgotten.
+pub const DOOR_GUESTS_MAX: usize = 4_096;
 
 /// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
@@ -113,6 +145,31 @@ pub const LINK_PING_PHASES: u64 = 20;
 
 /// Silence after which a link is closed (`silent`).
 pub const LINK_SILENT_MS_MAX: u64 = 8_000;
+
+/// What a link may ask: `want`, `quiet` and `gap` count one, a page one and one more for every
+/// `LINK_ENTRIES_PER_ASK` entries. At once it covers paging, wanting and quieting all feeds there can be, and
+/// doing so again; then a thousand a second, which a large room under load does not need (a guess). Beyond, the link is
+/// closed (`flood`).
+pub const LINK_ASKS: Rate = Rate { burst: 4 * FEEDS_MAX as u64, window_ms: 60_000 };
+
+/// Entries of a page that cost as much as one request: about what it takes to look at them.
+pub const LINK_ENTRIES_PER_ASK: u64 = 32;
+
+/// Pings, pongs and records of unknown kinds on a link. Ours sends one in two seconds; later versions may
+/// add kinds that we skip. Beyond, the link is closed (`flood`).
+pub const LINK_CHATTER: Rate = Rate { burst: 256, window_ms: 60_000 };
+
+/// Posts of `lost` by a peer itself, on its link. One that obeys `LOSSES` stays below it. Beyond, the link is
+/// closed (`flood`).
+pub const LINK_LOSSES: Rate = Rate { burst: 3 * LOSSES.burst, window_ms: LOSSES.window_ms };
+
+/// How long after a gap notice the post behind it must have come; it is sent right behind it, and a frame may
+/// take `FRAME_MS_MAX`. Then the link is closed (`empty-gap`).
+pub const GAP_MS_MAX: u64 = 2 * FRAME_MS_MAX;
+
+/// How long bytes may wait for a socket that takes none of them. A slow reader takes some now and then. Then
+/// the link is closed (`slow-reader`).
+pub const LINK_STUCK_MS_MAX: u64 = 30_000;
 
 /// Up to this many dialable members every node links to every other one.
 pub const MESH_FULL_PEERS_MAX: usize = 8;
@@ -274,6 +331,9 @@ pub const LOST_AFTER_MS: u64 = 1_000;
 
 /// plus a random part, so that one neighbour speaks for all.
 pub const LOST_JITTER_MS: u64 = 2_000;
+
+/// Posts of `lost` by this node. All its links may go at once, and each is told of. Beyond, they wait.
+pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_000 };
 
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;

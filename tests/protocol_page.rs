@@ -165,11 +165,16 @@ fn is_listed(end: End) -> bool {
         | End::Secret
         | End::BadCipher
         | End::BadIdentity
-        | End::Renew => ENDS.contains(&end),
+        | End::Renew
+        | End::Flood
+        | End::EmptyGap
+        | End::Forked
+        | End::Clock
+        | End::Banned => ENDS.contains(&end),
     }
 }
 
-const ENDS: [End; 24] = [
+const ENDS: [End; 29] = [
     End::Goodbye,
     End::Vanished,
     End::Silent,
@@ -194,6 +199,11 @@ const ENDS: [End; 24] = [
     End::BadCipher,
     End::BadIdentity,
     End::Renew,
+    End::Flood,
+    End::EmptyGap,
+    End::Forked,
+    End::Clock,
+    End::Banned,
 ];
 
 fn examples() -> Vec<(&'static str, Frame)> {
@@ -400,6 +410,19 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("silence before the link ends", limits::LINK_SILENT_MS_MAX, "ms"),
         ("dials that cross", limits::DIALS_CROSS_MS_MAX, "ms"),
         ("links without a hello", of(limits::LINKS_GREETING_MAX), ""),
+        ("a handshake left alone for", limits::GREETING_MS_MIN, "ms"),
+        ("handshakes of an address that fail", limits::HOST_HANDSHAKES.burst, ""),
+        ("which fade within", limits::HOST_HANDSHAKES.window_ms, "ms"),
+        ("points of an address or a key", limits::OFFENCE_POINTS.burst, ""),
+        ("which fade within", limits::OFFENCE_POINTS.window_ms, "ms"),
+        ("points for a ban", limits::BAN_POINTS, ""),
+        ("requests on a link", limits::LINK_ASKS.burst, ""),
+        ("of which are forgiven within", limits::LINK_ASKS.window_ms, "ms"),
+        ("entries that count as a request", limits::LINK_ENTRIES_PER_ASK, ""),
+        ("pings, pongs and unknown records", limits::LINK_CHATTER.burst, ""),
+        ("losses told of by a peer", limits::LINK_LOSSES.burst, ""),
+        ("a gap notice alone", limits::GAP_MS_MAX, "ms"),
+        ("bytes that a socket does not take", limits::LINK_STUCK_MS_MAX, "ms"),
         ("links", of(limits::LINKS_ACCEPTED_MAX), ""),
         ("posts queued for a link", of(limits::OUTBOX_BYTES_MAX), "bytes"),
         ("records queued beyond them", of(limits::OUTBOX_CONTROL_BYTES_MAX), "bytes"),

@@ -18,6 +18,9 @@ use crate::wire::record::FeedId;
 
 use super::rng::Rng;
 
+/// The pause before a node is dialled again with which a link ended for broken rules; a guess.
+const FALLEN_OUT_MS: u64 = 10_000;
+
 /// A dial's number, given by the room.
 pub type DialId = u64;
 
@@ -328,6 +331,14 @@ impl Overlay {
         let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
         for attempt in named.chain(self.members.get_mut(&session)) {
             attempt.next_at = attempt.next_at.min(now + DIAL_PAUSE_MS_MIN / 5);
+        }
+    }
+
+    /// A link was ended for broken rules, on either side: its node is left alone for a while.
+    pub(super) fn fell_out(&mut self, session: FeedId, now: u64) {
+        let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
+        for attempt in named.chain(self.members.get_mut(&session)) {
+            attempt.next_at = attempt.next_at.max(now + FALLEN_OUT_MS);
         }
     }
 

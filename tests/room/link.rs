@@ -1,7 +1,7 @@
 //! How a link begins and ends, and what is not allowed on it.
 
 use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_SILENT_MS_MAX};
-use hobnob::room::{Arrival, Config, LinkId};
+use hobnob::room::{Arrival, Config};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Entry};
 
@@ -150,13 +150,6 @@ fn a_connection_that_says_no_hello_is_closed() {
     assert_eq!(bob.is_closed(link), None);
     bob.pass(200);
     assert_eq!(bob.is_closed(link), Some(End::HandshakeTimeout));
-}
-
-#[test]
-fn of_too_many_connections_without_hello_the_oldest_goes() {
-    let mut bob = Hand::new(config(1));
-    let links: Vec<LinkId> = (0..65).map(|_| bob.connect(None, "10.0.0.2:5000")).collect();
-    assert_eq!(bob.closed, [(links[0], End::Crowded)]);
 }
 
 /// News of feeds that nobody has ever seen filled the memory: each was remembered, and asked for.
