@@ -82,7 +82,7 @@
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`identity`]: keys, and the files that keep them.
+//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
 //!    place where it will be encrypted.
@@ -112,5 +112,6 @@ pub mod console;
 pub mod daemon;
 pub mod identity;
 pub mod limits;
+pub mod private;
 pub mod room;
 pub mod wire;

@@ -256,6 +256,11 @@ pub const LOST_JITTER_MS: u64 = 2_000;
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
 
+// ---- keys -----------------------------------------------------------------------------------
+
+/// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
+pub const KEY_FILE_BYTES_MAX: usize = 256;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
