@@ -5,25 +5,21 @@
 
 mod manual;
 
-use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thiserror::Error;
 
+use crate::addr::{PORT, PeerAddr};
 use crate::limits::NICK_BYTES_MAX;
 use crate::wire::record::{self, Nick};
 
 pub use manual::render as render_manual;
 
-/// The port of a PEER that names none, and the first one tried for `--listen`.
-pub const PORT: u16 = 4646;
-
 /// The address listened on when none is given; any free port serves if this one is taken.
-pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), PORT);
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
 
 /// Lines of earlier talk that a person is shown on joining.
 pub const BACKLOG_LINES: usize = 50;
@@ -174,30 +170,9 @@ pub enum ColorChoice {
     Never,
 }
 
-/// Where a peer is said to be: a host name or address, and a port. Not looked up yet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerAddr {
-    /// A name, an IPv4 address or an IPv6 address without brackets.
-    pub host: String,
-    /// From 1 on.
-    pub port: u16,
-}
-
 /// What is wrong with an argument. Ends the program with exit code 2.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ArgError {
-    /// Nothing before the port.
-    #[error("no host: a peer is HOST:PORT, [IPv6]:PORT or HOST")]
-    NoHost,
-    /// White space or other characters that no host has.
-    #[error("no host name has the character {0:?}")]
-    HostCharacter(char),
-    /// The port is no number from 1 to 65535.
-    #[error("port {0:?} is not a number from 1 to 65535")]
-    Port(String),
-    /// Colons, but neither a port nor brackets.
-    #[error("an IPv6 address goes in brackets: [{0}]:{PORT}")]
-    Brackets(String),
     /// Not an address to listen on.
     #[error("not an address to listen on: PORT, ADDR or ADDR:PORT, with a number for ADDR, such as 0.0.0.0:{PORT}")]
     Listen,
@@ -207,60 +182,6 @@ pub enum ArgError {
     /// Not a room.
     #[error("a room's name has 1 to {} bytes, without control characters", crate::limits::ROOM_NAME_BYTES_MAX)]
     Room,
-}
-
-impl fmt::Display for PeerAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl FromStr for PeerAddr {
-    type Err = ArgError;
-
-    fn from_str(text: &str) -> Result<Self, ArgError> {
-        let (host, port) = split_port(text)?;
-        if host.is_empty() {
-            return Err(ArgError::NoHost);
-        }
-        let strange = |letter: &char| letter.is_whitespace() || letter.is_control() || "/@[]<>?#".contains(*letter);
-        if let Some(letter) = host.chars().find(strange) {
-            return Err(ArgError::HostCharacter(letter));
-        }
-        let port = port.map_or(Ok(PORT), parse_port)?;
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-/// The host, without brackets, and the port as it stands there.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), ArgError> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| ArgError::Brackets(rest.to_owned()))?;
-        // A zone such as fe80::1%eth0 is left to the look-up.
-        let address = host.split_once('%').map_or(host, |(address, _)| address);
-        if address.parse::<Ipv6Addr>().is_err() {
-            return Err(ArgError::Brackets(host.to_owned()));
-        }
-        return match rest.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if rest.is_empty() => Ok((host, None)),
-            None => Err(ArgError::Port(rest.to_owned())),
-        };
-    }
-    if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
-        return Err(ArgError::Brackets(text.to_owned()));
-    }
-    Ok(text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))))
-}
-
-fn parse_port(text: &str) -> Result<u16, ArgError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let port = text.parse().ok().filter(|port| digits && *port > 0);
-    port.ok_or_else(|| ArgError::Port(text.to_owned()))
 }
 
 /// Port 0 is any free one.

@@ -97,7 +97,7 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.
-//! 7. [`args`]: the command line, and the manual that comes out of it.
+//! 7. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!
@@ -107,6 +107,7 @@
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
 //! specification to the code.
 
+pub mod addr;
 pub mod args;
 pub mod console;
 pub mod daemon;

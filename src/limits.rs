@@ -30,6 +30,10 @@ pub const ROOM_NAME_BYTES_MAX: usize = 64;
 /// The longest word of goodbye. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
 
+/// The longest name or address of a host that is dialled: what DNS allows (RFC 1035, section 2.3.4, without
+/// the root's dot). A longer one is refused where it is typed or read.
+pub const HOST_BYTES_MAX: usize = 253;
+
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
