@@ -82,7 +82,8 @@
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files.
+//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`secret`]: what
+//!    closes a room. [`ticket`]: one line with all one needs to join; [`token`] is how it and a room key are written.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
 //!    place where it will be encrypted.
@@ -115,4 +116,7 @@ pub mod identity;
 pub mod limits;
 pub mod private;
 pub mod room;
+pub mod secret;
+pub mod ticket;
+pub mod token;
 pub mod wire;

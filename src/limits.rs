@@ -265,6 +265,37 @@ pub const LOST_AGAIN_MS: u64 = 3_000;
 /// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
 pub const KEY_FILE_BYTES_MAX: usize = 256;
 
+/// A ticket or a random key, as a line. The longest ticket has 3,506; a terminal takes lines of up to
+/// 4,095. A longer one is refused before it is looked at.
+pub const TOKEN_BYTES_MAX: usize = 4_000;
+
+/// Addresses in a ticket: some names, and what a machine in two networks has. Each is dialled. With more a
+/// ticket is not made, and not taken.
+pub const TICKET_ADDRESSES_MAX: usize = 8;
+
+/// A file that holds a room key or a ticket: the longest line and some white space. A longer one is refused.
+pub const SECRET_FILE_BYTES_MAX: usize = 4_096;
+
+/// The longest passphrase. Nobody types a longer one; one byte more is refused.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+
+/// The shortest passphrase: shorter ones are tried in days even at Argon2's pace. Refused below.
+pub const PASSPHRASE_CHARS_MIN: usize = 8;
+
+/// A passphrase shorter than this is taken with a warning: about four random words. A guess.
+pub const PASSPHRASE_CHARS_STRONG: usize = 20;
+
+/// What Argon2id takes for a passphrase: RFC 9106, section 4, the second recommended option. 64 MiB and
+/// 0.2 s once at the start, which a small board can afford and who tries a billion of them cannot. All of a room
+/// have to use the same.
+pub const PASSPHRASE_MEMORY_KIB: u32 = 64 * 1024;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_PASSES: u32 = 3;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_LANES: u32 = 4;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
