@@ -119,8 +119,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "identity")]
     pub ephemeral: bool,
 
-    /// Accept that links are readable by others on the way: they are not encrypted yet, with or
-    /// without this option.
+    /// Do not encrypt links: for a trusted wire, for teaching, for tests. The other ends must do the same.
     #[arg(long)]
     pub plaintext: bool,
 

@@ -55,6 +55,8 @@ pub struct Options {
     pub quiet: bool,
     /// Run commands in piped text.
     pub commands: bool,
+    /// Links are not encrypted, which is told.
+    pub plaintext: bool,
     /// What is read.
     pub input: Input,
 }
@@ -78,6 +80,9 @@ const LOCAL_LINES_MAX: usize = 64;
 /// kind, so that a write pays and a screen does not wait.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
+/// Told at the start where links are not encrypted.
+const PLAINTEXT: &str = "links are not encrypted (--plaintext): whoever is on the way reads along";
+
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
 /// main thread.
 pub fn run(options: &Options, channels: Channels) -> Outcome {
@@ -87,7 +92,11 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
     let kept = says.clone();
     let started = input::start(options, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let outcome = Console::new(options, started.output, started.screen, commands).run(&events, &local);
+    let mut console = Console::new(options, started.output, started.screen, commands);
+    if options.plaintext {
+        console.event(Event::Warning(PLAINTEXT.to_owned()));
+    }
+    let outcome = console.run(&events, &local);
     logging::divert(None);
     drop((local_sender, kept));
     outcome

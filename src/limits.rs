@@ -59,6 +59,28 @@ pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// One past it closes the link (`slow-reader`).
 pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 * 1024;
 
+/// The first line of a dialler. Ours have 15 bytes; a longer one is not read further (`bad-frame`).
+pub const PREAMBLE_BYTES_MAX: usize = 32;
+
+/// An exit record in the clear, in the place of a handshake message. A longer one is none.
+pub const CLEAR_EXIT_BYTES_MAX: usize = 1_024;
+
+/// What we put into one Noise message. The protocol allows 65,519; this is the size at which encryption is
+/// fastest (measured), and four of them let a receiver's buffer stay small.
+pub const NOISE_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// Sealed bytes of a link that wait for its socket; more is sealed when these are written.
+pub const SEALED_BYTES_MAX: usize = 64 * 1024;
+
+/// The first buffer of a link for what arrives encrypted; it grows as bytes come.
+pub const CIPHER_BUFFER_BYTES_MIN: usize = 4 * 1024;
+
+/// Noise messages each way under one key. AES-GCM allows many more; the message beyond ends the link.
+pub const LINK_RECORDS_MAX: u64 = 1 << 24;
+
+/// After so many the link is made anew (`renew`): long before the bound.
+pub const LINK_RECORDS_RENEW: u64 = 1 << 23;
+
 /// Buffers in one gathering write; Linux refuses more than 1,024 (`UIO_MAXIOV`).
 pub const WRITE_BUFFERS_MAX: usize = 64;
 
@@ -307,6 +329,8 @@ pub const TICK_MS: u64 = 50;
 
 const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
 const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
+const _: () = assert!(NOISE_PAYLOAD_BYTES + 16 <= u16::MAX as usize, "a message's length fits its two bytes");
+const _: () = assert!(u16::MAX as usize + 2 <= READ_BYTES_MAX, "the read buffer holds the longest message");
 const _: () = assert!(FRAME_BYTES_MAX <= READ_BYTES_MAX, "the read buffer holds the longest frame");
 const _: () = assert!(WINDOW_BYTES_MAX * 2 < LOG_BYTES_MAX as u64, "a window fits the log twice");
 const _: () = assert!(

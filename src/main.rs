@@ -12,6 +12,7 @@ use hobnob::identity::{Identity, IdentityError, key_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Reach};
+use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
 fn main() -> ExitCode {
@@ -122,6 +123,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         color: args.color,
         quiet: args.quiet,
         commands: args.commands,
+        plaintext: args.plaintext,
         input,
     };
     let config = Config {
@@ -153,7 +155,9 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let (say, says) = bounded(0);
     let (command, commands) = bounded(COMMANDS_MAX);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    daemon::start(config, listen, Console { says, commands, events: event })?;
+    let security =
+        if args.plaintext { LinkSecurity::Plaintext } else { LinkSecurity::Noise(Psk::derive(&args.room, None)) };
+    daemon::start(config, listen, security, Console { says, commands, events: event })?;
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
     Ok(console::run(&options, Channels { says: say, commands: command, events }))

@@ -47,7 +47,7 @@ use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
-pub use boundary::{Arrival, Config, Input, Now, Output};
+pub use boundary::{Arrival, Config, DialFailure, Input, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
 
@@ -63,6 +63,8 @@ pub struct Room {
     /// The hybrid logical clock: the highest time seen or given.
     clock: u64,
     log: log::Log,
+    /// Who has connected and is in the handshake, since when.
+    knocks: BTreeMap<LinkId, u64>,
     links: BTreeMap<LinkId, Link>,
     roster: roster::Roster,
     roster_changed_at: Option<u64>,
@@ -110,6 +112,7 @@ impl Room {
             rng: Rng::new(config.seed),
             clock: 0,
             log: log::Log::default(),
+            knocks: BTreeMap::new(),
             links: BTreeMap::new(),
             roster: roster::Roster::default(),
             roster_changed_at: None,
@@ -151,12 +154,16 @@ impl Room {
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         self.now = now;
         match input {
-            Input::Connected { link, dial, remote, local } => self.connected(link, dial, remote, local, out),
-            Input::DialFailed { dial, error } => self.dial_failed(dial, &error),
+            Input::Knocked { link, remote } => self.knocked(link, remote, out),
+            Input::Connected { link, dial, remote, local, channel } => {
+                self.connected(link, Link::new(remote, local, dial, channel, now), out);
+            }
+            Input::DialFailed { dial, failure } => self.dial_failed(dial, &failure),
             Input::Arrived { link, run } => self.arrived(link, run, out),
             Input::Broken { link, end } => {
                 self.close(link, end, out);
             }
+            Input::Worn { link } => self.close(link, End::Renew, out),
             Input::Drained { link, bytes } => self.drained(link, bytes, out),
             Input::Command(command) => self.command(command, out),
             Input::Say(said) => self.say(&said, out),

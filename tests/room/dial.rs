@@ -1,6 +1,6 @@
 //! Whom a room dials, and how often.
 
-use hobnob::room::{Config, Input, Reach, Target};
+use hobnob::room::{Config, DialFailure, Input, Reach, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -85,13 +85,13 @@ fn of_the_lost_the_newest_are_looked_for() {
             bob.pass(50);
             let fresh: Vec<u64> = bob.dials[before..].iter().map(|(dial, _)| *dial).collect();
             for dial in fresh {
-                bob.input(Input::DialFailed { dial, error: "refused".to_owned() });
+                bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
             }
             bob.arrive(c, vec![]);
         }
     };
     for (dial, _) in bob.dials.clone() {
-        bob.input(Input::DialFailed { dial, error: "refused".to_owned() });
+        bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
     }
     refuse_all(&mut bob, 100);
     let since = bob.dials.len();

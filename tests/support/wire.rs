@@ -1,17 +1,22 @@
-//! A peer made by hand: one TCP connection on which a test says what it likes, in the clear.
+//! A peer made by hand: one TCP connection on which a test says what it likes, in the clear or encrypted.
 //!
 //! The side that was dialled says hello first; the dialler answers with its own; both page through
 //! what they have and end with `done`.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::SystemTime;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use hobnob::identity::Identity;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{
-    self, Ack, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    self, Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
 };
+
+use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Secured, Sender};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::PATIENCE;
 
@@ -23,9 +28,23 @@ pub(crate) enum Heard {
     Control(Control),
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
+    u64::try_from(now).expect("it is before the year 500,000,000")
+}
+
+/// A connection on which nothing was said yet.
+pub(crate) fn connect(addr: &str) -> TcpStream {
+    TcpStream::connect(addr).expect("the node accepts connections")
+}
+
 /// One link of a peer that the test plays.
 pub(crate) struct Wire {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Arc<TcpStream>,
+    receiver: Receiver,
+    sender: Sender,
+    pub(crate) channel: Option<Channel>,
     buffer: FrameBuffer,
     pub(crate) identity: Identity,
     pub(crate) feed: FeedId,
@@ -34,19 +53,36 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects; says nothing yet.
+    /// Connects in the clear; says no more than that yet.
     pub(crate) fn dial(addr: &str, nick: &str) -> Self {
-        Self::over(TcpStream::connect(addr).expect("the node accepts connections"), nick)
+        Self::dial_over(connect(addr), nick, LinkSecurity::Plaintext).expect("nothing is awaited in the clear")
     }
 
-    /// Takes a connection in; says nothing yet.
+    /// Connects and encrypts as those do who know the name of the room and nothing else.
+    pub(crate) fn dial_encrypted(addr: &str, nick: &str) -> Self {
+        let security = LinkSecurity::Noise(Psk::derive("lobby", None));
+        Self::dial_over(connect(addr), nick, security).expect("the node makes the handshake")
+    }
+
+    /// Takes a connection in, in the clear; says nothing yet.
     pub(crate) fn accept(listener: &TcpListener, nick: &str) -> Self {
-        Self::over(listener.accept().expect("a test's listener accepts").0, nick)
+        let socket = Arc::new(listener.accept().expect("a test's listener accepts").0);
+        let endpoint = Endpoint::new(LinkSecurity::Plaintext).expect("plain text needs nothing");
+        let secured = endpoint.accept(&socket, Instant::now() + PATIENCE).expect("the node speaks in the clear");
+        Self::over(socket, secured, nick)
     }
 
-    /// Around a socket.
-    pub(crate) fn over(socket: TcpStream, nick: &str) -> Self {
+    /// Makes the handshake on a connection.
+    pub(crate) fn dial_over(socket: TcpStream, nick: &str, security: LinkSecurity) -> Result<Self, HandshakeError> {
+        let socket = Arc::new(socket);
+        let endpoint = Endpoint::new(security).expect("the system has random numbers");
+        let secured = endpoint.dial(&socket, Instant::now() + PATIENCE)?;
+        Ok(Self::over(socket, secured, nick))
+    }
+
+    fn over(socket: Arc<TcpStream>, secured: Secured, nick: &str) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+        let Secured { receiver, sender, channel } = secured;
         let mut seed = [7; 32];
         for (place, byte) in seed.iter_mut().zip(nick.bytes()) {
             *place = byte;
@@ -54,12 +90,13 @@ impl Wire {
         let identity = Identity::from_seed(&seed);
         let feed = FeedId { author: identity.id(), session: 77 };
         let nick = Nick::new(nick).expect("a test's nick is valid");
-        Self { socket, buffer: FrameBuffer::new(), identity, feed, nick, room: "lobby".to_owned() }
+        let (buffer, room) = (FrameBuffer::new(), "lobby".to_owned());
+        Self { socket, receiver, sender, channel, buffer, identity, feed, nick, room }
     }
 
     /// Its hello.
-    pub(crate) fn hello(&self) -> Control {
-        Control::Hello(Hello {
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
             version: VERSION,
             id: self.feed.author,
             session: self.feed.session,
@@ -68,12 +105,27 @@ impl Wire {
             nick: self.nick.clone(),
             seen: self.socket.peer_addr().expect("a connected socket has a peer").ip(),
             listens: false,
-        })
+            time: now(),
+            proof: self.channel.map(|channel| channel.prove(&Domain::of_room(&self.room), &self.identity)),
+        }
     }
 
     /// Writes bytes. A peer that has closed already is no failure here: what it said is looked at later.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        let _ = self.socket.write_all(bytes);
+        if self.channel.is_none() {
+            let _ = (&*self.socket).write_all(bytes);
+            return;
+        }
+        self.sender.push(bytes.into());
+        while self.sender.write().is_ok() && !self.sender.is_empty() {
+            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+            poll(&mut fds, PollTimeout::NONE).expect("a socket can be polled");
+        }
+    }
+
+    /// Says its hello.
+    pub(crate) fn say_hello(&mut self) {
+        self.send(&Control::Hello(self.hello()));
     }
 
     /// Sends a record.
@@ -88,9 +140,7 @@ impl Wire {
 
     /// A post of its own, signed.
     pub(crate) fn post(&self, number: u64, draft: &Draft<'_>) -> Post {
-        let at = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
-        let at = u64::try_from(at).expect("it is before the year 500,000,000");
-        let header = Header { feed: self.feed, number, at, nick: &self.nick, ack: false };
+        let header = Header { feed: self.feed, number, at: now(), nick: &self.nick, ack: false };
         Post::encode(&header, draft, &Domain::of_room(&self.room), &self.identity)
     }
 
@@ -112,7 +162,7 @@ impl Wire {
                     Record::Ack(ack) => Heard::Ack(ack),
                 });
             }
-            match self.buffer.fill(&mut self.socket) {
+            match self.buffer.fill(&mut self.receiver) {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -158,13 +208,13 @@ impl Wire {
     /// Begins a link as the dialler.
     pub(crate) fn greet(&mut self) -> Vec<Entry> {
         self.hear_hello();
-        self.send(&self.hello());
+        self.say_hello();
         self.page()
     }
 
     /// Begins a link as the side that was dialled.
     pub(crate) fn greet_dialler(&mut self) -> Vec<Entry> {
-        self.send(&self.hello());
+        self.say_hello();
         self.hear_hello();
         self.page()
     }

@@ -46,7 +46,7 @@ impl Notice {
 
 /// Ends of links that are part of a healthy room.
 fn is_ordinary(end: End) -> bool {
-    matches!(end, End::Goodbye | End::Duplicate | End::Surplus | End::Myself)
+    matches!(end, End::Goodbye | End::Duplicate | End::Surplus | End::Myself | End::Renew)
 }
 
 impl Printer {
