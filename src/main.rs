@@ -11,7 +11,7 @@ use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::room::event::{Outcome, Person};
-use hobnob::room::{Config, Reach};
+use hobnob::room::{Config, Named, Reach};
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
@@ -137,7 +137,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
             () => Reach::Dialable,
         },
         listening: None,
-        named: args.peers.iter().map(ToString::to_string).collect(),
+        named: args.peers.iter().map(|peer| Named::anybody(peer.to_string())).collect(),
         passing,
         wait_ms: args.wait * 1_000,
         linger_ms: args.linger * 1_000,

@@ -161,6 +161,7 @@ fn is_listed(end: End) -> bool {
         | End::Version
         | End::Room
         | End::Mode
+        | End::HostKey
         | End::Plaintext
         | End::Secret
         | End::BadCipher
@@ -169,7 +170,7 @@ fn is_listed(end: End) -> bool {
     }
 }
 
-const ENDS: [End; 24] = [
+const ENDS: [End; 25] = [
     End::Goodbye,
     End::Vanished,
     End::Silent,
@@ -189,6 +190,7 @@ const ENDS: [End; 24] = [
     End::Version,
     End::Room,
     End::Mode,
+    End::HostKey,
     End::Plaintext,
     End::Secret,
     End::BadCipher,

@@ -1,6 +1,6 @@
 //! Whom a room dials, and how often.
 
-use hobnob::room::{Config, DialFailure, Input, Reach, Target};
+use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -14,7 +14,7 @@ fn dialable(seed: u8) -> Config {
 /// Links that stood counted as dials under way, so that nobody was dialled any more after eight.
 #[test]
 fn links_that_stand_do_not_stop_further_dials() {
-    let named: Vec<String> = (0..12).map(|index| format!("peer{index}:1")).collect();
+    let named = (0..12).map(|index| Named::anybody(format!("peer{index}:1"))).collect();
     let mut bob = Hand::new(Config { named, ..config(1) });
     let mut answered = 0;
     let mut links = Vec::new();
