@@ -43,6 +43,7 @@ use screen::Screen;
 use speaker::{Local, Query};
 
 /// How the console behaves.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Who we are, by the name at the start.

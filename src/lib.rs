@@ -10,10 +10,10 @@
 //! ```text
 //!      stdin: terminal, pipe                 TCP
 //!               |                        |        |
-//!            [input]                 [accept]   [dial]     one thread; one a dial
+//!            [input]                 [accept]   [dial]     one thread; one a dial, with its handshake
 //!               |                        |        |
-//!               | Said, Command          |        |    [reader]   one a link: frames,
-//!               v                        v        v       v       JSON, signatures
+//!               | Said, Command          |        |    [reader]   one a link: handshake,
+//!               v                        v        v       v       frames, JSON, signatures
 //!      +-------------------------------------------------------+
 //!      | router thread                                         |
 //!      |   owns the Room, and gives each link its threads      |
@@ -47,6 +47,8 @@
 //! - What a peer does wrong ends its link with one word out of [`wire::end::End`] and nothing else. What only
 //!   we can have done wrong is an assert. A thread that panics ends the program with a message.
 //! - What is signed is what is sent: relays pass on the bytes that they received.
+//! - Every link is encrypted unless both ends asked for the clear, and an identity is bound to the link on which it
+//!   speaks. Strangers cost a bounded number of threads, bytes and moments.
 //! - Text of others reaches a terminal only through [`console::filter`]. JSON has the exact text.
 //! - Dependencies point one way: `console` and `daemon` know `room`, `room` knows `wire`, `wire` knows
 //!   neither.
@@ -85,8 +87,8 @@
 //! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`secret`]: what
 //!    closes a room. [`ticket`]: one line with all one needs to join; [`token`] is how it and a room key are written.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
-//!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
-//!    place where it will be encrypted.
+//!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
+//!    connection: the handshake, and the encrypted stream of bytes as two halves.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
 //!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and

@@ -30,7 +30,7 @@ fn run(listener: &TcpListener, shared: &Shared) {
         match listener.accept() {
             Ok((socket, remote)) => {
                 if shared.links.load(Ordering::Relaxed) >= LINKS_ACCEPTED_MAX {
-                    log::warn!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
+                    log::info!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
                     secure::write_exit(&socket, End::Full);
                     continue;
                 }

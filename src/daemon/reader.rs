@@ -56,7 +56,7 @@ pub(super) fn start_accepted(
             }
         }
         Err(error) => {
-            log::warn!("link {link}: {remote}: {}: {error}", error.end());
+            log::info!("link {link}: {remote}: {}: {error}", error.end());
             let _ = its.messages.send(Message::Room(Input::Broken { link, end: error.end() }));
         }
     })
@@ -111,7 +111,7 @@ impl Reader {
                     }
                     io::ErrorKind::Interrupted => continue,
                     io::ErrorKind::InvalidData => {
-                        log::warn!("link {}: {}", self.link, End::BadCipher);
+                        log::info!("link {}: {}", self.link, End::BadCipher);
                         return End::BadCipher;
                     }
                     _ => return End::Vanished,
@@ -139,7 +139,7 @@ impl Reader {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(error) => {
-                    log::warn!("link {}: {error}", self.link);
+                    log::info!("link {}: {error}", self.link);
                     return (run, Some(End::BadFrame));
                 }
             };
@@ -148,7 +148,7 @@ impl Reader {
             match read_frame(frame, ending, domain, channel, |label| seen.read().is_copy(label)) {
                 Ok(arrival) => run.push(arrival),
                 Err((end, error)) => {
-                    log::warn!("link {}: {end}: {error}", self.link);
+                    log::info!("link {}: {end}: {error}", self.link);
                     return (run, Some(end));
                 }
             }

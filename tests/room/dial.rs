@@ -1,5 +1,6 @@
 //! Whom a room dials, and how often.
 
+use hobnob::room::event::Event;
 use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
@@ -103,4 +104,25 @@ fn of_the_lost_the_newest_are_looked_for() {
     };
     assert!(dialled(&lost_authors[79]), "the newest");
     assert!(!dialled(&lost_authors[0]), "the oldest");
+}
+
+#[test]
+fn a_worn_link_is_closed_and_dialled_again_and_nobody_is_taken_for_lost() {
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
+    bob.pass(50);
+    let (dial, _) = bob.dials[0].clone();
+    let mut alice = Author::new(2, "alice");
+    let worn = bob.connect(Some(dial), "10.0.0.2:4646");
+    bob.greet(worn, &alice, &[]);
+    bob.post(worn, &alice.join());
+    bob.input(Input::Worn { link: worn });
+    assert_eq!(bob.is_closed(worn), Some(End::Renew));
+    bob.pass(200);
+    let (again, target) = bob.dials[1].clone();
+    assert_eq!(target, Target::Named("peer:1".to_owned()));
+    let fresh = bob.connect(Some(again), "10.0.0.2:4646");
+    bob.greet(fresh, &alice, &[alice.entry(1)]);
+    bob.pass_alive(10_000, &[fresh]);
+    assert_eq!(bob.is_closed(fresh), None);
+    assert!(!bob.events.iter().any(|event| matches!(event, Event::Lost { .. })), "{:?}", bob.events);
 }

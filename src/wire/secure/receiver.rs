@@ -42,6 +42,12 @@ impl Receiver {
         Self { socket, opener: Some(opener) }
     }
 
+    pub(super) fn set_counter(&mut self, counter: u64) {
+        if let Some(opener) = &mut self.opener {
+            opener.counter = counter;
+        }
+    }
+
     /// The socket, for its addresses, its time-out and its shutdown.
     pub fn socket(&self) -> &TcpStream {
         &self.socket

@@ -51,6 +51,12 @@ impl Sender {
         Self { socket, queue: VecDeque::new(), taken_of_first: 0, sealer: Some(sealer) }
     }
 
+    pub(super) fn set_counter(&mut self, counter: u64) {
+        if let Some(sealer) = &mut self.sealer {
+            sealer.counter = counter;
+        }
+    }
+
     /// Queues a frame.
     pub fn push(&mut self, frame: Frame) {
         self.queue.push_back(frame);
