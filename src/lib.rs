@@ -110,6 +110,7 @@
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
 //! specification to the code.
 
+pub mod access;
 pub mod addr;
 pub mod args;
 pub mod console;

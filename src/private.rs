@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::geteuid;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -63,6 +65,13 @@ impl FileError {
     pub fn is_missing(&self) -> bool {
         matches!(&self.fault, Fault::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// Has the system write none of this process's memory into a file when it fails, and let nobody but root
+/// look into it. Called before any secret is read.
+pub fn shield_memory() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(prctl::set_dumpable(false)?)
 }
 
 /// What a file holds, and whether others may know it.
