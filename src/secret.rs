@@ -15,11 +15,7 @@ use crate::limits::{
     PASSPHRASE_BYTES_MAX, PASSPHRASE_CHARS_MIN, PASSPHRASE_CHARS_STRONG, PASSPHRASE_LANES, PASSPHRASE_MEMORY_KIB,
     PASSPHRASE_PASSES,
 };
-use crate::ticket;
-use crate::token::{self, TokenError};
-
-/// What a random key begins with, before its version.
-pub(crate) const KEY_WORD: &str = "hobnobkey";
+use crate::token::{self, KEY_WORD, TICKET_WORDS, TokenError};
 
 /// Before the room's name in what the salt is the BLAKE3 hash of.
 const SALT_DOMAIN: &[u8] = b"hobnob 1 passphrase\n";
@@ -116,7 +112,7 @@ impl RoomKey {
         if text.trim().is_empty() {
             return Err(RoomKeyError::Empty);
         }
-        if token::is_meant(&ticket::WORDS, text.trim()) {
+        if token::is_meant(&TICKET_WORDS, text.trim()) {
             return Err(RoomKeyError::Ticket);
         }
         if is_random(text.trim()) {

@@ -12,18 +12,9 @@ use zeroize::Zeroizing;
 use crate::addr::PeerAddr;
 use crate::identity::Id;
 use crate::limits::{ROOM_NAME_BYTES_MAX, TICKET_ADDRESSES_MAX, TOKEN_BYTES_MAX};
-use crate::secret::{KEY_WORD, RoomSecret};
-use crate::token::{self, TokenError};
+use crate::secret::RoomSecret;
+use crate::token::{self, KEY_WORD, OPEN_WORD, SECRET_WORD, TICKET_WORDS, TokenError};
 use crate::wire::record;
-
-/// What a ticket begins with, before its version.
-const OPEN_WORD: &str = "hobnob";
-
-/// The same for one that holds a secret.
-const SECRET_WORD: &str = "hobnobsecret";
-
-/// Both.
-pub(crate) const WORDS: [&str; 2] = [OPEN_WORD, SECRET_WORD];
 
 /// All one needs to join a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +47,7 @@ impl Ticket {
 
     /// Whether a text is meant to be a ticket, with a secret or without; it may be damaged.
     pub fn is_meant(text: &str) -> bool {
-        token::is_meant(&WORDS, text)
+        token::is_meant(&TICKET_WORDS, text)
     }
 
     /// Whether a text holds a line with a secret, a ticket or a key, whole or damaged.

@@ -11,6 +11,18 @@ use zeroize::Zeroizing;
 
 use crate::limits::TOKEN_BYTES_MAX;
 
+/// What a ticket without a secret begins with.
+pub(crate) const OPEN_WORD: &str = "hobnob";
+
+/// What one with a secret begins with.
+pub(crate) const SECRET_WORD: &str = "hobnobsecret";
+
+/// Both.
+pub(crate) const TICKET_WORDS: [&str; 2] = [OPEN_WORD, SECRET_WORD];
+
+/// What a random room key begins with.
+pub(crate) const KEY_WORD: &str = "hobnobkey";
+
 /// The version that follows the word. No letter of base32 is a 1.
 const VERSION: char = '1';
 

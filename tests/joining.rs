@@ -120,9 +120,9 @@ fn a_new_key_and_a_ticket_are_made_and_used() {
         command.arg("ticket").args(["--identity", &identity, "--room", "tea"]).args(args);
         command.output().expect("the program was built")
     };
-    let made = tool(&["--new-key", &key, &addr]);
-    assert_eq!((made.status.code(), made.stderr.as_slice()), (Some(0), b"".as_slice()));
-    let line = String::from_utf8(made.stdout).expect("text");
+    let first = tool(&["--new-key", &key, &addr]);
+    assert_eq!((first.status.code(), first.stderr.as_slice()), (Some(0), b"".as_slice()));
+    let line = String::from_utf8(first.stdout).expect("text");
     assert!(line.starts_with("hobnobsecret1") && line.ends_with('\n') && line.lines().count() == 1, "{line}");
     let mode = |path: &str| fs::metadata(path).expect("it was made").permissions().mode() & 0o777;
     assert_eq!((mode(&key), mode(&identity)), (0o600, 0o600));
