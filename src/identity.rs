@@ -2,7 +2,7 @@
 //!
 //! An identity belongs to a nick, so three terminals with three nicks on one machine are three
 //! people. Key files hold the 32 byte seed as 64 hexadecimal digits and a newline, and are
-//! [private](crate::private). The secret half never leaves this module, and is wiped from memory when the last
+//! [private]. The secret half never leaves this module, and is wiped from memory when the last
 //! copy of the identity goes.
 
 use std::fmt;

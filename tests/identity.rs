@@ -12,6 +12,8 @@ use std::sync::Barrier;
 
 use hobnob::identity::{Id, Identity, IdentityError, key_path};
 use hobnob::limits::KEY_FILE_BYTES_MAX;
+use hobnob::private::shield_memory;
+use nix::sys::resource::{Resource, getrlimit};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -234,6 +236,13 @@ fn a_signature_is_by_its_key_over_its_hash_and_nothing_else() {
     let mut forged = [0; 64];
     forged[0] = 1;
     assert!(!Id(neutral).verify(&[3; 32], &forged));
+}
+
+#[test]
+fn a_shielded_process_leaves_no_core_dump_and_lets_nobody_look_in() {
+    shield_memory().unwrap();
+    assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+    assert!(!nix::sys::prctl::get_dumpable().unwrap());
 }
 
 #[test]

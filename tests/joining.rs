@@ -389,6 +389,19 @@ fn a_ticket_typed_at_a_prompt_does_not_show() {
 }
 
 #[test]
+fn a_ticket_with_a_secret_comes_to_a_terminal_with_a_word() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    command.arg("ticket").arg("--identity").arg(folder.path().join("key"));
+    command.arg("--new-key").arg(folder.path().join("tea.key")).arg("alice.example");
+    let options = Options::new().timeout_ms(u64::try_from(PATIENCE.as_millis()).ok());
+    let mut session = spawn_with_options(command, options).expect("a program in a pty");
+    session.exp_string("pass it on in private").expect("a word");
+    session.exp_string("hobnobsecret1").expect("a ticket");
+    session.exp_eof().expect("an end");
+}
+
+#[test]
 fn an_interrupted_prompt_leaves_the_terminal_as_it_was() {
     let mut command = Command::new("sh");
     let around = r#"stty echo; trap : INT; "$@"; echo "code=$? $(stty -a | grep -o -- '-\?echo\b')." "#;

@@ -2,15 +2,20 @@
 //! against an encoder written here from the protocol page alone, on every truncation and every wrong letter
 //! of a line, and on random bytes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::net::IpAddr;
 
 use data_encoding::BASE32_NOPAD;
 use hobnob::addr::PeerAddr;
+use hobnob::console::invite::{self, InviteError};
 use hobnob::identity::{Id, Identity};
 use hobnob::limits::{HOST_BYTES_MAX, ROOM_NAME_BYTES_MAX, TICKET_ADDRESSES_MAX, TOKEN_BYTES_MAX};
+use hobnob::room::event::{Person, Status};
 use hobnob::secret::RoomSecret;
 use hobnob::ticket::Ticket;
 use hobnob::token::TokenError;
+use hobnob::wire::record::Nick;
 use proptest::prelude::*;
 
 fn addr(host: &str, port: u16) -> PeerAddr {
@@ -197,6 +202,44 @@ fn what_is_wrong_is_said_without_the_ticket() {
 fn a_secret_does_not_show_in_debug_output() {
     let shown = format!("{:?}", secret_ticket());
     assert!(!shown.contains("7, 7") && !shown.contains("0707") && shown.contains("RoomSecret"), "{shown}");
+}
+
+/// How things are at a node that listens there, with what its links have shown.
+fn status(listening: Option<&str>, shown: &[&str]) -> Status {
+    Status {
+        room: "tea".to_owned(),
+        me: Person { id: host(), nick: Nick::new("alice").unwrap() },
+        session: 1,
+        listening: listening.map(|addr| addr.parse().unwrap()),
+        addresses: shown.iter().map(|addr| addr.parse().unwrap()).collect(),
+        links: Vec::new(),
+        dialling: Vec::new(),
+        members: 1,
+        posts: 1,
+        log_bytes: 0,
+        unconfirmed_bytes: 0,
+    }
+}
+
+#[test]
+fn an_invitation_names_where_others_reach_this_node() {
+    let machine: Vec<IpAddr> =
+        ["127.0.0.1", "10.0.0.5", "fe80::1", "2001:db8::5", "::1", "169.254.3.4"].map(|ip| ip.parse().unwrap()).into();
+    let reached = |listening, shown: &[&str], machine: &[IpAddr]| {
+        let ticket = invite::ticket(&status(Some(listening), shown), None, machine)?;
+        Ok(ticket.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(reached("192.0.2.1:9", &["10.0.0.5:9"], &machine), Ok("192.0.2.1:9".to_owned()), "it is bound there");
+    assert_eq!(reached("0.0.0.0:9", &[], &machine), Ok("10.0.0.5:9".to_owned()));
+    let shown = ["127.0.0.1:9", "192.0.2.1:9", "10.0.0.5:9"];
+    assert_eq!(reached("0.0.0.0:9", &shown, &machine), Ok("192.0.2.1:9 10.0.0.5:9".to_owned()), "each once");
+    assert_eq!(reached("[::]:9", &[], &machine), Ok("10.0.0.5:9 [2001:db8::5]:9".to_owned()));
+    assert_eq!(reached("0.0.0.0:9", &[], &machine[..1]), Ok("127.0.0.1:9".to_owned()), "there is nothing else");
+    assert_eq!(reached("0.0.0.0:9", &[], &[]), Err(InviteError::Nowhere));
+    let many: Vec<IpAddr> = (1..=20).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+    let ticket = invite::ticket(&status(Some("0.0.0.0:9"), &[]), None, &many).unwrap();
+    assert_eq!(ticket.addresses.len(), TICKET_ADDRESSES_MAX);
+    assert_eq!(invite::ticket(&status(None, &[]), None, &machine), Err(InviteError::Closed));
 }
 
 proptest! {
