@@ -278,6 +278,20 @@ pub const LOST_JITTER_MS: u64 = 2_000;
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
 
+// ---- names --------------------------------------------------------------------------------
+
+/// Digits of a key in the tag behind a name that another one looks like, as in other short keys.
+pub const KEY_TAG_DIGITS_MIN: usize = 8;
+
+/// Where keys begin alike, so many digits more than they share: one that differs is overlooked (a guess).
+pub const KEY_TAG_DIGITS_APART: usize = 2;
+
+/// Digits that name a key where one is typed. Fewer are a nick, or nobody.
+pub const KEY_START_DIGITS_MIN: usize = 4;
+
+/// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
+pub const LOOKALIKES_TOLD_MAX: usize = 8;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
