@@ -318,6 +318,20 @@ pub const PASSPHRASE_PASSES: u32 = 3;
 /// See `PASSPHRASE_MEMORY_KIB`.
 pub const PASSPHRASE_LANES: u32 = 4;
 
+// ---- names --------------------------------------------------------------------------------
+
+/// Digits of a key in the tag behind a name that another one looks like, as in other short keys.
+pub const KEY_TAG_DIGITS_MIN: usize = 8;
+
+/// Where keys begin alike, so many digits more than they share: one that differs is overlooked (a guess).
+pub const KEY_TAG_DIGITS_APART: usize = 2;
+
+/// Digits that name a key where one is typed. Fewer are a nick, or nobody.
+pub const KEY_START_DIGITS_MIN: usize = 4;
+
+/// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
+pub const LOOKALIKES_TOLD_MAX: usize = 8;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
