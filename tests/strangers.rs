@@ -97,15 +97,16 @@ fn record_is_refused(json: &str, logged: &str) {
 }
 
 #[test]
-fn a_web_browser_is_let_go_after_the_time_for_a_hello() {
-    let asked = std::time::Instant::now();
-    is_let_go(|eve| eve.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "handshake-timeout", &[]);
-    assert!(asked.elapsed().as_millis() >= u128::from(HANDSHAKE_MS_MAX), "not before its time");
+fn a_web_browser_is_let_go_at_its_first_byte() {
+    let asks = |eve: &mut Wire| eve.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    is_let_go(asks, "bad-frame", &["a frame that does not begin with '{'"]);
 }
 
 #[test]
 fn a_silent_stranger_is_let_go_after_the_time_for_a_hello() {
+    let asked = std::time::Instant::now();
     is_let_go(|_| {}, "handshake-timeout", &[]);
+    assert!(asked.elapsed().as_millis() >= u128::from(HANDSHAKE_MS_MAX), "not before its time");
 }
 
 #[test]
@@ -140,8 +141,8 @@ fn random_bytes_are_no_frame() {
     })
     .take(4_096)
     .collect();
-    assert!(bytes.contains(&b'<'), "this seed has a delimiter's first byte");
-    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a '<' that begins no delimiter"]);
+    assert_ne!(bytes.first(), Some(&b'{'), "this seed begins no frame");
+    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a frame that does not begin with '{'"]);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn a_wrong_type_is_no_record() {
 
 #[test]
 fn what_is_not_json_is_no_record() {
-    record_is_refused("hello", "bad-record");
+    record_is_refused("{hello}", "bad-record");
 }
 
 #[test]
