@@ -30,6 +30,10 @@ pub const ROOM_NAME_BYTES_MAX: usize = 64;
 /// The longest word of goodbye. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
 
+/// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
+/// with all before it, so more closes the link.
+pub const POST_FIELDS_MAX: usize = 64;
+
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
