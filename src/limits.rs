@@ -34,6 +34,10 @@ pub const WHY_BYTES_MAX: usize = 512;
 /// the root's dot). A longer one is refused where it is typed or read.
 pub const HOST_BYTES_MAX: usize = 253;
 
+/// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
+/// with all before it, so more closes the link.
+pub const POST_FIELDS_MAX: usize = 64;
+
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
