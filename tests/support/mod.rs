@@ -7,6 +7,8 @@
 #![allow(dead_code, reason = "each test file uses its part of this")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+pub(crate) mod chat;
+pub(crate) mod proxy;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -307,12 +309,24 @@ impl Node {
 
     /// The most memory that it has held so far.
     pub(crate) fn peak_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("a child that was not waited for has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("a running process has a peak") * 1024
+        status(self.child.id(), "VmHWM:").expect("a running process has a peak") * 1024
     }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> u64 {
+        status(self.child.id(), "Threads:").expect("a running process has threads")
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// A number out of a process's status; `None` once it has ended.
+pub(crate) fn status(process: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The end of what a process said.
