@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hobnob::identity::Id;
 use hobnob::limits::{
     CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, LINKS_GREETING_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX,
     READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX, SEALED_BYTES_MAX,
@@ -19,7 +20,7 @@ use super::wire::Wire;
 use super::{Node, chatting, said_by, status, undialable};
 
 /// A line takes no longer than this, whatever else goes on: a person waits for it.
-const LIVELY: Duration = Duration::from_secs(10);
+pub(crate) const LIVELY: Duration = Duration::from_secs(10);
 
 /// How often the node's threads are counted.
 const LOOK_UP: Duration = Duration::from_millis(10);
@@ -96,11 +97,20 @@ impl Chat {
 
     /// Somebody who is linked and has said nothing yet.
     pub(crate) fn stranger(&self) -> Wire {
-        if self.args.is_empty() {
-            Wire::dial_encrypted(&self.node.addr(), "eve")
-        } else {
-            Wire::dial(&self.node.addr(), "eve")
-        }
+        self.stranger_called("eve")
+    }
+
+    /// The same; another name makes another identity.
+    pub(crate) fn stranger_called(&self, nick: &str) -> Wire {
+        let dial = if self.args.is_empty() { Wire::dial_encrypted } else { Wire::dial };
+        dial(&self.node.addr(), nick)
+    }
+
+    /// Who alice is.
+    pub(crate) fn alice_id(&self) -> Id {
+        let joined = self.node.wait_for_member("joined", "alice");
+        let id = joined["member"]["id"].as_str().expect("a member has an id");
+        Id::from_hex(id.as_bytes()).expect("an id is 64 digits")
     }
 
     /// Another honest member.
@@ -145,7 +155,6 @@ impl Chat {
             for nick in ["alice", "bob"] {
                 assert_eq!(said_by(&events, nick), self.said);
             }
-            assert_eq!(said_by(&events, "eve"), Vec::<String>::new());
             let is_trouble = |event: &&Value| is_trouble(event) && !is_expected(event);
             assert_eq!(events.iter().filter(is_trouble).count(), 0, "nobody notices: {events:?}");
         }
@@ -169,12 +178,14 @@ impl Chat {
     }
 }
 
-/// Whether an honest member is told of trouble.
+/// Whether an honest member is told of trouble, or hears a stranger.
 fn is_trouble(event: &Value) -> bool {
     let told = event["text"].as_str().unwrap_or_default();
     let is_bad = ["lost", "gap", "warning", "error"].iter().any(|bad| event["event"] == *bad);
     let is_unlinked = event["event"] == "unlinked" && event["reason"] != "goodbye";
-    (is_bad && !told.contains("--plaintext")) || is_unlinked
+    let is_heard =
+        event["event"] == "say" && event["from"]["nick"].as_str().is_some_and(|nick| nick.starts_with("eve"));
+    (is_bad && !told.contains("--plaintext")) || is_unlinked || is_heard
 }
 
 /// Counts a process's threads until it is dropped.

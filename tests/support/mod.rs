@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::{Condvar, Mutex};
@@ -68,6 +69,13 @@ pub(crate) fn piping(nick: &str, args: &[&str]) -> Node {
 /// `start` to `end - 1` as lines of a name.
 pub(crate) fn lines_of(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{name} {number}")).collect()
+}
+
+/// Raises this process's bound on open files, and with it that of the nodes which it starts.
+pub(crate) fn allow_open_files(count: u64) {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process has limits");
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(count.min(hard)), hard)
+        .expect("the soft limit may rise to the hard one");
 }
 
 /// What a process has written so far.
@@ -196,6 +204,13 @@ impl Node {
     /// Waits for text on stderr.
     pub(crate) fn wait_for_stderr(&self, text: &str) {
         self.wait(&format!("{text:?} on stderr"), |heard| heard.stderr.contains(text).then_some(()));
+    }
+
+    /// Waits until text is on stderr so many times, and fails where it is there more often.
+    pub(crate) fn wait_for_stderr_times(&self, text: &str, times: usize) {
+        let what = format!("{text:?} on stderr, {times} times");
+        let count = |heard: &Heard| Some(heard.stderr.matches(text).count()).filter(|count| *count >= times);
+        assert_eq!(self.wait(&what, count), times, "{text:?}\n{}", self.told());
     }
 
     /// Waits for a line on stdout that is no event.
