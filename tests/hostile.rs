@@ -112,14 +112,14 @@ fn half_open_connections_by_the_thousand_end_in_time_and_keep_nobody_out() {
     chat.finish_but(Cost::CROWD, |_| false);
 }
 
-/// Connections made one after the other, some of them held, until it is dropped.
+/// Strangers one after the other, the newest of them held, until it is dropped.
 struct Flood {
     over: Option<mpsc::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Flood {
-    fn start(connect: impl Fn() -> TcpStream + Send + 'static) -> Self {
+    fn start<T: Send + 'static>(connect: impl Fn() -> T + Send + 'static) -> Self {
         let (over, is_over) = mpsc::channel();
         let thread = thread::spawn(move || {
             let mut held = VecDeque::new();
@@ -145,15 +145,25 @@ impl Drop for Flood {
 
 #[test]
 fn a_stream_of_half_open_connections_does_not_keep_a_newcomer_out() {
-    support::allow_open_files(CROWD as u64 + 500);
-    let mut chat = Chat::start();
-    let addr = chat.node.addr();
-    let flood = Flood::start(move || {
-        let socket = connect_from(CROWDED_ADDRESS, &addr);
+    does_not_keep_a_newcomer_out(|addr| {
+        let socket = connect_from(CROWDED_ADDRESS, addr);
         let _ = { &socket }.write_all(PREAMBLE_NOISE);
         socket
     });
-    chat.node.wait_for_stderr("crowded");
+}
+
+#[test]
+fn a_stream_of_handshakes_without_a_hello_does_not_keep_a_newcomer_out() {
+    // Some are turned away in the middle.
+    does_not_keep_a_newcomer_out(|addr| Wire::dial_over(connect_from(CROWDED_ADDRESS, addr), "eve", open_lobby()).ok());
+}
+
+fn does_not_keep_a_newcomer_out<T: Send + 'static>(connect: fn(&str) -> T) {
+    support::allow_open_files(CROWD as u64 + 500);
+    let mut chat = Chat::start();
+    let addr = chat.node.addr();
+    let flood = Flood::start(move || connect(&addr));
+    chat.node.wait_for_stderr_often("is closed: crowded", CROWD / 4);
     let asked = Instant::now();
     let mut carol = chat.newcomer("carol");
     carol.wait_for_all(&["node", "alice", "bob"]);
@@ -161,6 +171,8 @@ fn a_stream_of_half_open_connections_does_not_keep_a_newcomer_out() {
     chat.bob.wait_for_said("carol", &["hello".to_owned()]);
     assert!(asked.elapsed() < LIVELY, "she is not kept out\n{}", chat.node.told());
     chat.goes_on("during");
+    chat.node.wait_for_stderr_often("is closed: crowded", CROWD);
+    chat.goes_on("still");
     drop(flood);
     drop(carol.finish());
     chat.finish_but(Cost::CROWD, |_| false);

@@ -208,9 +208,14 @@ impl Node {
 
     /// Waits until text is on stderr so many times, and fails where it is there more often.
     pub(crate) fn wait_for_stderr_times(&self, text: &str, times: usize) {
+        assert_eq!(self.wait_for_stderr_often(text, times), times, "{text:?}\n{}", self.told());
+    }
+
+    /// Waits until text is on stderr so many times or more; returns how many.
+    pub(crate) fn wait_for_stderr_often(&self, text: &str, times: usize) -> usize {
         let what = format!("{text:?} on stderr, {times} times");
         let count = |heard: &Heard| Some(heard.stderr.matches(text).count()).filter(|count| *count >= times);
-        assert_eq!(self.wait(&what, count), times, "{text:?}\n{}", self.told());
+        self.wait(&what, count)
     }
 
     /// Waits for a line on stdout that is no event.
