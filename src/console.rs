@@ -6,12 +6,14 @@
 //! comes (`pipe`). Everything passes through channels that are bounded; a slow stdout holds up the
 //! events behind it and nothing else. Text of others passes the `filter` before it is shown.
 
+mod ask;
 pub mod chunk;
 pub mod command;
 mod complete;
 pub mod filter;
 mod goodbye;
 mod input;
+pub mod invite;
 pub mod json;
 mod logging;
 mod output;
@@ -29,6 +31,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
+pub use ask::ask;
 pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
@@ -36,7 +39,8 @@ pub use logging::LogWriter;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
-use crate::room::event::{Command, Event, Outcome, Person, Said};
+use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
+use crate::secret::RoomSecret;
 use output::Output;
 use print::{Printer, Shown, Style};
 use screen::Screen;
@@ -58,6 +62,8 @@ pub struct Options {
     pub commands: bool,
     /// Links are not encrypted, which is told.
     pub plaintext: bool,
+    /// What the room is closed with, for `/invite`.
+    pub secret: Option<RoomSecret>,
     /// What is read.
     pub input: Input,
 }
@@ -108,6 +114,7 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
 struct Console {
     me: Person,
     json: bool,
+    secret: Option<RoomSecret>,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -132,6 +139,7 @@ impl Console {
         Self {
             me: options.me.clone(),
             json: options.json,
+            secret: options.secret.clone(),
             printer: Printer::new(style, options.me.id),
             output,
             screen,
@@ -203,18 +211,23 @@ impl Console {
                     self.printer.names(&members, whois.as_deref(), &mut self.shown);
                 }
             }
-            Event::Status(status) => {
-                let only_me = matches!(self.asked_status.pop_front(), Some(Query::Whoami));
-                if self.json {
-                    json::push_status(&status, &mut self.shown.chat);
-                } else {
-                    self.printer.status(&status, only_me, &mut self.shown);
-                }
-            }
+            Event::Status(status) => match self.asked_status.pop_front() {
+                Some(Query::Invite) => self.invite(&status),
+                _ if self.json => json::push_status(&status, &mut self.shown.chat),
+                query => self.printer.status(&status, matches!(query, Some(Query::Whoami)), &mut self.shown),
+            },
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => json::push_event(&event, &mut self.shown.chat),
             event => self.printer.event(&event, &mut self.shown),
+        }
+    }
+
+    fn invite(&mut self, status: &Status) {
+        match invite::ticket(status, self.secret.as_ref(), &invite::machine_addresses()) {
+            Ok(ticket) if self.json => json::push_ticket(&ticket, &mut self.shown.chat),
+            Ok(ticket) => self.printer.ticket(&ticket, &mut self.shown),
+            Err(error) => self.local(Local::Trouble(error.to_string())),
         }
     }
 

@@ -47,7 +47,7 @@ use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
-pub use boundary::{Arrival, Config, DialFailure, Input, Now, Output};
+pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
 
@@ -117,7 +117,7 @@ impl Room {
             roster: roster::Roster::default(),
             roster_changed_at: None,
             members_due: true,
-            overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
+            overlay: Overlay::new(me, config.reach, &config.named),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),

@@ -16,6 +16,7 @@ use unicode_width::UnicodeWidthStr;
 use super::filter::{filter, is_plain_lines, push_filtered};
 use crate::identity::Id;
 use crate::room::event::{Event, Member, Person, Status};
+use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
 /// What is to be written, in order.
@@ -93,6 +94,16 @@ impl Printer {
     pub fn status(&mut self, status: &Status, only_me: bool, shown: &mut Shown) {
         let text = if only_me { answer::whoami(status) } else { answer::status(status, &mut self.clock) };
         self.tell(&text, shown);
+    }
+
+    /// Tells a ticket, on a line of its own.
+    pub fn ticket(&mut self, ticket: &Ticket, shown: &mut Shown) {
+        let about = if ticket.secret.is_some() {
+            "a ticket; whoever has it can join, so pass it on in private:"
+        } else {
+            "a ticket, for whoever is to join:"
+        };
+        self.tell(&format!("{about}\n{}", *ticket.to_line()), shown);
     }
 
     /// Stops or goes on telling who comes and goes; says which.

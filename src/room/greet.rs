@@ -103,7 +103,7 @@ impl Room {
         if state.is_up() {
             return self.close(link, End::OutOfTurn, out);
         }
-        if let Some(end) = self.objection(&hello) {
+        if let Some(end) = self.objection(&hello).or_else(|| self.wrong_host(dial, &hello)) {
             return self.refuse(link, dial, end, &hello, out);
         }
         if let Some(dial) = dial
@@ -142,6 +142,12 @@ impl Room {
         }
     }
 
+    /// A ticket says who its host is, and somebody else answers there.
+    fn wrong_host(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
+        let host = self.overlay.host(dial?)?;
+        (hello.id != host).then_some(End::HostKey)
+    }
+
     fn refuse(&mut self, link: LinkId, dial: Option<DialId>, end: End, hello: &Hello, out: &mut Vec<Output>) {
         if let Some(target) = dial.and_then(|dial| self.overlay.target(dial).cloned()) {
             if end == End::Myself {
@@ -154,6 +160,11 @@ impl Room {
                 let why = match end {
                     End::Room => format!("is in the room {:?}, not in {:?}", hello.room, self.config.room),
                     End::Version => format!("speaks version {} of the protocol, not {VERSION}", hello.version),
+                    End::HostKey => {
+                        let host = dial.and_then(|dial| self.overlay.host(dial));
+                        let host = host.map_or_else(String::new, |host| host.short());
+                        format!("{}: its key is {}, not {host}", end.text(), hello.id.short())
+                    }
                     _ => end.text().to_owned(),
                 };
                 self.unreached(&target, &why);

@@ -43,6 +43,8 @@ pub enum End {
     Room,
     /// A room of another mode.
     Mode,
+    /// Not the host whom a ticket names.
+    HostKey,
     /// One side speaks in the clear, the other does not.
     Plaintext,
     /// Another room, or another secret.
@@ -55,7 +57,7 @@ pub enum End {
     Renew,
 }
 
-const WORDS: [(End, &str, &str); 24] = [
+const WORDS: [(End, &str, &str); 25] = [
     (End::Goodbye, "goodbye", "left the room"),
     (End::Vanished, "vanished", "the connection broke"),
     (End::Silent, "silent", "nothing heard for 8 seconds"),
@@ -75,6 +77,7 @@ const WORDS: [(End, &str, &str); 24] = [
     (End::Version, "version", "speaks another version of the protocol"),
     (End::Room, "room", "is in another room"),
     (End::Mode, "mode", "the room is of another mode"),
+    (End::HostKey, "host-key", "is not the host whom the ticket names"),
     (End::Plaintext, "plaintext", "only one of the two uses --plaintext"),
     (End::Secret, "secret", "is in another room, or its room has another secret"),
     (End::BadCipher, "bad-cipher", "sent a message that does not decrypt"),
@@ -105,7 +108,7 @@ impl End {
 
     /// Whether dialling again cannot help: the two do not belong together.
     pub fn is_refusal(self) -> bool {
-        matches!(self, End::Version | End::Room | End::Mode | End::Plaintext | End::Secret)
+        matches!(self, End::Version | End::Room | End::Mode | End::HostKey | End::Plaintext | End::Secret)
     }
 }
 

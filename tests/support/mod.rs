@@ -41,7 +41,10 @@ pub(crate) fn hobnob(nick: &str) -> Command {
 /// The same without `--ephemeral`: the caller says where the key is kept.
 pub(crate) fn with_identity(nick: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
-    command.args(["--json", "--nick", nick]).env_remove("RUST_LOG");
+    command.args(["--json", "--nick", nick]);
+    for variable in ["RUST_LOG", "HOBNOB_ROOM_KEY", "HOBNOB_TICKET"] {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -325,6 +328,11 @@ impl Node {
     /// All it said, for the message of a failure.
     pub(crate) fn told(&self) -> String {
         told(&self.shared.heard.lock())
+    }
+
+    /// Its process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The most memory that it has held so far.
