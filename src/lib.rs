@@ -79,17 +79,22 @@
 //! | window | the unacknowledged bytes up to which a pipe is read |
 //! | roster | who is present: a fold over the posts |
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
+//! | secret | 32 bytes without which nobody gets a link into a closed room |
+//! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
+//! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`identity`]: keys, and the files that keep them.
+//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`token`]: how a
+//!    line that people pass on is written. [`secret`]: what closes a room. [`ticket`]: what opens it.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
 //!    connection: the handshake, and the encrypted stream of bytes as two halves.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
-//!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
+//!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
+//!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
 //!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
@@ -99,7 +104,8 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.
-//! 7. [`args`]: the command line, and the manual that comes out of it.
+//! 7. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
+//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!
@@ -109,10 +115,16 @@
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
 //! specification to the code.
 
+pub mod access;
+pub mod addr;
 pub mod args;
 pub mod console;
 pub mod daemon;
 pub mod identity;
 pub mod limits;
+pub mod private;
 pub mod room;
+pub mod secret;
+pub mod ticket;
+pub mod token;
 pub mod wire;

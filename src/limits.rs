@@ -39,6 +39,14 @@ pub const ROOM_NAME_BYTES_MAX: usize = 64;
 /// The longest word of goodbye. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
 
+/// The longest name or address of a host that is dialled: what DNS allows (RFC 1035, section 2.3.4, without
+/// the root's dot). A longer one is refused where it is typed or read.
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
+/// with all before it, so more closes the link.
+pub const POST_FIELDS_MAX: usize = 64;
+
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
@@ -121,7 +129,7 @@ pub const OFFENCE_POINTS: Rate = Rate { burst: 200, window_ms: 1_200_000 };
 pub const BAN_POINTS: u64 = 100;
 
 /// For so many points an address has one handshake less: keys cost nothing, so who is banned may come with another one.
-pub const POINTS_PER_HANDSHAKE: u64 = 5;
+pub const POINTS_PER_HANDSHAKE: u64 = 10;
 
 /// Addresses, and keys, of which handshakes and offences are remembered. Beyond, the half that has fewer is
 /// forgotten.
@@ -337,6 +345,56 @@ pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_
 
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
+
+// ---- keys -----------------------------------------------------------------------------------
+
+/// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
+pub const KEY_FILE_BYTES_MAX: usize = 256;
+
+/// A ticket or a random key, as a line. The longest ticket has 3,506; a terminal takes lines of up to
+/// 4,095. A longer one is refused before it is looked at.
+pub const TOKEN_BYTES_MAX: usize = 4_000;
+
+/// Addresses in a ticket: some names, and what a machine in two networks has. Each is dialled. With more a
+/// ticket is not made, and not taken.
+pub const TICKET_ADDRESSES_MAX: usize = 8;
+
+/// A file that holds a room key or a ticket: the longest line and some white space. A longer one is refused.
+pub const SECRET_FILE_BYTES_MAX: usize = 4_096;
+
+/// The longest passphrase. Nobody types a longer one; one byte more is refused.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+
+/// The shortest passphrase: shorter ones are tried in days even at Argon2's pace. Refused below.
+pub const PASSPHRASE_CHARS_MIN: usize = 8;
+
+/// A passphrase shorter than this is taken with a warning: about four random words. A guess.
+pub const PASSPHRASE_CHARS_STRONG: usize = 20;
+
+/// What Argon2id takes for a passphrase: RFC 9106, section 4, the second recommended option. 64 MiB and
+/// 0.2 s once at the start, which a small board can afford and who tries a billion of them cannot. All of a room
+/// have to use the same.
+pub const PASSPHRASE_MEMORY_KIB: u32 = 64 * 1024;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_PASSES: u32 = 3;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_LANES: u32 = 4;
+
+// ---- names --------------------------------------------------------------------------------
+
+/// Digits of a key in the tag behind a name that another one looks like, as in other short keys.
+pub const KEY_TAG_DIGITS_MIN: usize = 8;
+
+/// Where keys begin alike, so many digits more than they share: one that differs is overlooked (a guess).
+pub const KEY_TAG_DIGITS_APART: usize = 2;
+
+/// Digits that name a key where one is typed. Fewer are a nick, or nobody.
+pub const KEY_START_DIGITS_MIN: usize = 4;
+
+/// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
+pub const LOOKALIKES_TOLD_MAX: usize = 8;
 
 // ---- the end ------------------------------------------------------------------------------
 

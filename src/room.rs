@@ -32,6 +32,7 @@ mod local;
 mod log;
 mod mark;
 mod meter;
+pub mod names;
 mod overlay;
 mod own;
 mod pace;
@@ -40,6 +41,7 @@ mod report;
 pub mod rng;
 mod roster;
 mod serve;
+pub mod skeleton;
 mod watch;
 
 pub use report::View;
@@ -49,7 +51,7 @@ use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
-pub use boundary::{Arrival, Config, DialFailure, Input, Now, Output};
+pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
 
@@ -123,7 +125,7 @@ impl Room {
             roster: roster::Roster::default(),
             roster_changed_at: None,
             members_due: true,
-            overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
+            overlay: Overlay::new(me, config.reach, &config.named),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
@@ -152,6 +154,8 @@ impl Room {
             let (id, name) = (me.author, room.config.room.clone());
             room.local.notice(Event::Listening { addr, id, room: name });
         }
+        let nick = room.config.nick.clone();
+        room.roster.name_me(event::Person { id: me.author, nick }, room.config.passing);
         room.addresses = room.own_addresses();
         room.post_join(out);
         room
@@ -190,6 +194,9 @@ impl Room {
 
     /// The next thing to show to the user.
     pub fn next_event(&mut self) -> Option<Event> {
+        if self.local.takes_names() {
+            return Some(Event::Present(self.roster.people()));
+        }
         let roster = &self.roster;
         self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
     }

@@ -100,7 +100,8 @@ impl Room {
         if state.is_up() {
             return self.close(link, End::OutOfTurn, out);
         }
-        if let Some(end) = self.objection(&hello).or_else(|| self.reserve(dial, &hello)) {
+        let objection = self.objection(&hello).or_else(|| self.wrong_host(dial, &hello));
+        if let Some(end) = objection.or_else(|| self.reserve(dial, &hello)) {
             return self.refuse(link, dial, end, &hello, out);
         }
         if let Some(dial) = dial
@@ -139,6 +140,12 @@ impl Room {
         }
     }
 
+    /// A ticket says who its host is, and somebody else answers there.
+    fn wrong_host(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
+        let host = self.overlay.host(dial?)?;
+        (hello.id != host).then_some(End::HostKey)
+    }
+
     /// What stands against a link with this very peer, for now.
     fn reserve(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
         let is_named = matches!(dial.and_then(|dial| self.overlay.target(dial)), Some(Target::Named(_)));
@@ -159,6 +166,11 @@ impl Room {
                     End::Room => format!("is in the room {:?}, not in {:?}", hello.room, self.config.room),
                     End::Version => format!("speaks version {} of the protocol, not {VERSION}", hello.version),
                     End::Clock => clock_text(hello, self.now.wall),
+                    End::HostKey => {
+                        let host = dial.and_then(|dial| self.overlay.host(dial));
+                        let host = host.map_or_else(String::new, |host| host.short());
+                        format!("{}: its key is {}, not {host}", end.text(), hello.id.short())
+                    }
                     _ => end.text().to_owned(),
                 };
                 self.unreached(&target, &why);

@@ -43,6 +43,8 @@ pub enum End {
     Room,
     /// A room of another mode.
     Mode,
+    /// Not the host whom a ticket names.
+    HostKey,
     /// One side speaks in the clear, the other does not.
     Plaintext,
     /// Another room, or another secret.
@@ -65,7 +67,7 @@ pub enum End {
     Banned,
 }
 
-const WORDS: [(End, &str, &str); 29] = [
+const WORDS: [(End, &str, &str); 30] = [
     (End::Goodbye, "goodbye", "left the room"),
     (End::Vanished, "vanished", "the connection broke"),
     (End::Silent, "silent", "nothing heard for 8 seconds"),
@@ -85,6 +87,7 @@ const WORDS: [(End, &str, &str); 29] = [
     (End::Version, "version", "speaks another version of the protocol"),
     (End::Room, "room", "is in another room"),
     (End::Mode, "mode", "the room is of another mode"),
+    (End::HostKey, "host-key", "is not the host whom the ticket names"),
     (End::Plaintext, "plaintext", "only one of the two uses --plaintext"),
     (End::Secret, "secret", "is in another room, or its room has another secret"),
     (End::BadCipher, "bad-cipher", "sent a message that does not decrypt"),
@@ -120,7 +123,17 @@ impl End {
 
     /// Whether dialling again does not help soon: the two do not belong together, or one of them is banned.
     pub fn is_refusal(self) -> bool {
-        matches!(self, End::Version | End::Room | End::Mode | End::Plaintext | End::Secret | End::Clock | End::Banned)
+        matches!(
+            self,
+            End::Version
+                | End::Room
+                | End::Mode
+                | End::HostKey
+                | End::Plaintext
+                | End::Secret
+                | End::Clock
+                | End::Banned
+        )
     }
 }
 

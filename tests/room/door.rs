@@ -4,7 +4,7 @@ use hobnob::limits::{
     DOOR_GUESTS_MAX, GREETING_MS_MIN, HOST_HANDSHAKES, LINKS_GREETING_MAX, OFFENCE_POINTS, POST_AHEAD_MS_MAX,
 };
 use hobnob::room::event::Event;
-use hobnob::room::{Config, Input, LinkId};
+use hobnob::room::{Config, Input, LinkId, Named};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -146,7 +146,7 @@ fn a_key_that_was_only_claimed_is_not_banned() {
 
 #[test]
 fn a_peer_that_the_user_named_is_not_refused_for_what_it_did() {
-    let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(1) });
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
     let alice = Author::new(2, "alice");
     for _ in 0..2 {
         offends(&mut bob, &alice, "203.0.113.9:1");
@@ -159,7 +159,7 @@ fn a_peer_that_the_user_named_is_not_refused_for_what_it_did() {
 /// Who is banned and dials on and on would be a flood of its own.
 #[test]
 fn who_is_told_that_it_is_banned_waits_before_it_dials_again() {
-    let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(1) });
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
     bob.pass(50);
     let link = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
     bob.control(link, Control::Hello(Author::new(2, "alice").hello()));
@@ -194,7 +194,7 @@ fn a_clock_a_day_off_is_refused_and_told_by_how_much() {
         (WALL_START - POST_AHEAD_MS_MAX + 49, true),
         (0, true),
     ] {
-        let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(1) });
+        let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
         bob.pass(50);
         let alice = Author { at: time, ..Author::new(2, "alice") };
         let link = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");

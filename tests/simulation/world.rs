@@ -9,7 +9,7 @@ use hobnob::identity::Identity;
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
-use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Now, Output, Reach, Room, Target};
+use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Named, Now, Output, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{Ending, FrameBuffer};
@@ -226,7 +226,7 @@ impl World {
             room: "lobby".to_owned(),
             reach: node.plan.reach,
             listening: (node.plan.reach != Reach::Undialable).then(|| Self::addr(index)),
-            named: node.plan.named.iter().map(|peer| format!("n{peer}")).collect(),
+            named: node.plan.named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
