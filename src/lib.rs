@@ -113,7 +113,7 @@
 //!
 //! A file in `tests/` is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
-//! specification to the code.
+//! specification to the code, and `tests/python_peer.rs` to a peer that was written from it alone.
 
 pub mod access;
 pub mod addr;
