@@ -99,6 +99,18 @@ pub const LINKS_ACCEPTED_MAX: usize = 4_000;
 /// Links that have not said hello yet; beyond, the oldest is closed (`crowded`).
 pub const LINKS_GREETING_MAX: usize = 64;
 
+/// Accepted connections in their handshakes, those included whose end is on its way: twice as many as may be
+/// unfinished. At the bound no more are accepted until one has ended; they wait with the system.
+pub const HANDSHAKES_MAX: usize = 2 * LINKS_GREETING_MAX;
+
+/// Connections that the system holds until they are accepted. Beyond, it drops what comes, and who dials tries again
+/// a second later; with 128 that was the lot of most in a crowd (measured). Systems may cut it down.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+
+/// Links that a writer has closed and whose peers have not yet; a peer is given a moment to hear why. Beyond, the
+/// one that has waited longest is cut off, so that a crowd that is turned away costs no more threads than this (a guess).
+pub const LINKS_CLOSING_MAX: usize = 32;
+
 /// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 

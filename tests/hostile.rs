@@ -109,7 +109,7 @@ fn half_open_connections_by_the_thousand_end_in_time_and_keep_nobody_out() {
     assert!(began.elapsed().as_millis() > u128::from(HANDSHAKE_MS_MAX), "some had their time");
     chat.node.wait_for_stderr("handshake-timeout");
     chat.node.wait_for_stderr("crowded");
-    chat.finish_but(Cost::CROWD, |_| false);
+    chat.finish_but(Cost::crowd(), |_| false);
 }
 
 /// Strangers one after the other, the newest of them held, until it is dropped.
@@ -175,7 +175,7 @@ fn does_not_keep_a_newcomer_out<T: Send + 'static>(connect: fn(&str) -> T) {
     chat.goes_on("still");
     drop(flood);
     drop(carol.finish());
-    chat.finish_but(Cost::CROWD, |_| false);
+    chat.finish_but(Cost::crowd(), |_| false);
 }
 
 /// Sends a byte a second until the connection is closed.

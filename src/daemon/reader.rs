@@ -19,6 +19,7 @@ use crate::wire::record::Channel;
 use crate::wire::secure::{Receiver, Secured};
 
 use super::Shared;
+use super::place::Place;
 use super::router::{Greeted, Message};
 
 /// How often a reader looks at the clock while nothing comes.
@@ -39,11 +40,12 @@ pub(super) fn start(link: LinkId, receiver: Receiver, channel: Option<Channel>, 
     spawn(link, shared, move || reader.run())
 }
 
-/// Starts the reader of a connection that was accepted.
+/// Starts the reader of a connection that was accepted. Its place is free again behind the handshake.
 pub(super) fn start_accepted(
     link: LinkId,
     socket: Arc<TcpStream>,
     remote: SocketAddr,
+    place: Option<Place>,
     shared: &Shared,
 ) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(HANDSHAKE_MS_MAX);
@@ -51,13 +53,16 @@ pub(super) fn start_accepted(
     spawn(link, shared, move || match its.endpoint.accept(&socket, deadline) {
         Ok(Secured { receiver, sender, channel }) => {
             let greeted = Message::Greeted(link, Greeted { sender, channel });
-            if its.messages.send(greeted).is_ok() {
+            let is_taken = its.messages.send(greeted).is_ok();
+            drop(place);
+            if is_taken {
                 Reader::new(link, receiver, channel, its).run();
             }
         }
         Err(error) => {
             log::info!("link {link}: {remote}: {}: {error}", error.end());
             let _ = its.messages.send(Message::Room(Input::Broken { link, end: error.end() }));
+            drop(place);
         }
     })
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use hobnob::identity::Id;
 use hobnob::limits::{
-    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, LINKS_GREETING_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX,
-    READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX, SEALED_BYTES_MAX,
+    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, HANDSHAKES_MAX, LINKS_CLOSING_MAX, LINKS_GREETING_MAX, OUTBOX_BYTES_MAX,
+    OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX, READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX, SEALED_BYTES_MAX, WRITERS_MAX,
 };
 use serde_json::Value;
 
@@ -54,8 +54,11 @@ impl Cost {
     /// A stranger or three, and nothing kept.
     pub(crate) const LITTLE: Cost = Cost { links: 4, kept_bytes: 0 };
 
-    /// As many strangers as may be at the door.
-    pub(crate) const CROWD: Cost = Cost { links: LINKS_GREETING_MAX, kept_bytes: 0 };
+    /// As many strangers as may be at the door, and on their way back from it.
+    pub(crate) fn crowd() -> Self {
+        let writers = thread::available_parallelism().map_or(1, usize::from).min(WRITERS_MAX);
+        Self { links: HANDSHAKES_MAX + LINKS_GREETING_MAX + LINKS_CLOSING_MAX * writers, kept_bytes: 0 }
+    }
 }
 
 /// A node, and two who chat through it.
