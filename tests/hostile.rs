@@ -446,7 +446,15 @@ fn a_repeated_key_is_let_go_wherever_it_stands() {
         twice(r#","kind""#, r#","number":2,"number":3,"kind""#),
         twice(r#","kind""#, r#","later":{"a":1,"a":2},"kind""#),
     ];
-    frames_are_refused(&frames.map(|frame| (frame, "bad-record")));
+    let long = "\u{85}".repeat(FRAME_BYTES_MAX / 6);
+    let long = [
+        framed(&format!(r#"{{"type":"later","{long}":1,"{long}":2}}"#)),
+        framed(&format!(r#"{{"type":"ping","token":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"hello","version":1,"id":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"{long}","type":1}}"#)),
+    ];
+    let frames: Vec<_> = frames.into_iter().chain(long).map(|frame| (frame, "bad-record")).collect();
+    frames_are_refused(&frames);
 }
 
 #[test]
