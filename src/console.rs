@@ -16,6 +16,7 @@ mod input;
 pub mod invite;
 pub mod json;
 mod logging;
+mod naming;
 mod output;
 mod pipe;
 pub mod print;
@@ -36,11 +37,13 @@ pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
 pub use logging::LogWriter;
+pub use naming::Naming;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
 use crate::secret::RoomSecret;
+use input::Started;
 use output::Output;
 use print::{Printer, Shown, Style};
 use screen::Screen;
@@ -97,9 +100,10 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
     let kept = says.clone();
-    let started = input::start(options, says, commands.clone(), local_sender.clone());
+    let naming = Naming::default();
+    let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let mut console = Console::new(options, started.output, started.screen, commands);
+    let mut console = Console::new(options, naming, started, commands);
     if options.plaintext {
         console.event(Event::Warning(PLAINTEXT.to_owned()));
     }
@@ -130,7 +134,7 @@ struct Console {
 }
 
 impl Console {
-    fn new(options: &Options, output: Output, screen: Option<Arc<Screen>>, commands: Sender<Command>) -> Self {
+    fn new(options: &Options, naming: Naming, started: Started, commands: Sender<Command>) -> Self {
         let style = Style {
             together: input::is_conversation(options.input) && !options.json,
             color: input::uses_color(options.color),
@@ -140,9 +144,9 @@ impl Console {
             me: options.me.clone(),
             json: options.json,
             secret: options.secret.clone(),
-            printer: Printer::new(style, options.me.id),
-            output,
-            screen,
+            printer: Printer::new(style, &options.me, naming),
+            output: started.output,
+            screen: started.screen,
             commands,
             shown: Shown::default(),
             asked_names: VecDeque::new(),
@@ -231,19 +235,13 @@ impl Console {
         }
     }
 
-    /// Keeps what completion and the prompt need.
+    /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
         let Some(screen) = &self.screen else { return };
         match event {
-            Event::Left { member, .. } | Event::Lost { member, .. } => {
-                screen.nicks.lock().remove(&member.id);
-            }
             Event::Renamed { member, .. } if member.id == self.me.id => {
                 self.me = member.clone();
                 *screen.nick.lock() = member.nick.clone();
-            }
-            Event::Joined { member, .. } | Event::Renamed { member, .. } => {
-                screen.nicks.lock().insert(member.id, member.nick.clone());
             }
             // Perhaps it was the new nick that the prompt shows already.
             Event::Refused(_) => *screen.nick.lock() = self.me.nick.clone(),

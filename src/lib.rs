@@ -93,7 +93,8 @@
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
 //!    connection: the handshake, and the encrypted stream of bytes as two halves.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
-//!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
+//!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
+//!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
 //!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`

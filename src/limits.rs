@@ -34,6 +34,10 @@ pub const WHY_BYTES_MAX: usize = 512;
 /// the root's dot). A longer one is refused where it is typed or read.
 pub const HOST_BYTES_MAX: usize = 253;
 
+/// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
+/// with all before it, so more closes the link.
+pub const POST_FIELDS_MAX: usize = 64;
+
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
@@ -333,6 +337,20 @@ pub const PASSPHRASE_PASSES: u32 = 3;
 
 /// See `PASSPHRASE_MEMORY_KIB`.
 pub const PASSPHRASE_LANES: u32 = 4;
+
+// ---- names --------------------------------------------------------------------------------
+
+/// Digits of a key in the tag behind a name that another one looks like, as in other short keys.
+pub const KEY_TAG_DIGITS_MIN: usize = 8;
+
+/// Where keys begin alike, so many digits more than they share: one that differs is overlooked (a guess).
+pub const KEY_TAG_DIGITS_APART: usize = 2;
+
+/// Digits that name a key where one is typed. Fewer are a nick, or nobody.
+pub const KEY_START_DIGITS_MIN: usize = 4;
+
+/// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
+pub const LOOKALIKES_TOLD_MAX: usize = 8;
 
 // ---- the end ------------------------------------------------------------------------------
 

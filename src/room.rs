@@ -30,6 +30,7 @@ mod links;
 mod local;
 mod log;
 mod mark;
+pub mod names;
 mod overlay;
 mod own;
 mod pace;
@@ -38,6 +39,7 @@ mod report;
 pub mod rng;
 mod roster;
 mod serve;
+pub mod skeleton;
 mod watch;
 
 pub use report::View;
@@ -145,6 +147,8 @@ impl Room {
             let (id, name) = (me.author, room.config.room.clone());
             room.local.notice(Event::Listening { addr, id, room: name });
         }
+        let nick = room.config.nick.clone();
+        room.roster.name_me(event::Person { id: me.author, nick }, room.config.passing);
         room.addresses = room.own_addresses();
         room.post_join(out);
         room
@@ -183,6 +187,9 @@ impl Room {
 
     /// The next thing to show to the user.
     pub fn next_event(&mut self) -> Option<Event> {
+        if self.local.takes_names() {
+            return Some(Event::Present(self.roster.people()));
+        }
         let roster = &self.roster;
         self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
     }

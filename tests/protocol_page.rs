@@ -401,6 +401,7 @@ fn every_bound_is_on_the_page_with_its_number() {
     let rows = [
         ("frame, delimiter included", of(limits::FRAME_BYTES_MAX), "bytes"),
         ("levels of JSON", of(limits::JSON_DEPTH_MAX), ""),
+        ("fields of a post", of(limits::POST_FIELDS_MAX), ""),
         ("an integer", limits::NUMBER_MAX, ""),
         ("text of a say, as encoded", of(limits::SAY_TEXT_BYTES_MAX), "bytes"),
         ("nick", of(limits::NICK_BYTES_MAX), "bytes"),

@@ -73,8 +73,16 @@ fn a_silent_stranger_is_let_go_after_the_time_for_a_handshake() {
 }
 
 #[test]
+fn what_begins_with_no_brace_is_let_go_at_its_first_byte() {
+    let asks = |eve: &mut Wire| eve.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    is_let_go(asks, "bad-frame", &["a frame that does not begin with '{'"]);
+}
+
+#[test]
 fn a_stranger_who_says_no_hello_is_let_go_after_the_same_time() {
+    let asked = Instant::now();
     is_let_go(|_| {}, "handshake-timeout", &[]);
+    assert!(asked.elapsed().as_millis() >= u128::from(HANDSHAKE_MS_MAX), "not before its time");
 }
 
 #[test]
@@ -109,8 +117,8 @@ fn random_bytes_are_no_frame() {
     })
     .take(4_096)
     .collect();
-    assert!(bytes.contains(&b'<'), "this seed has a delimiter's first byte");
-    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a '<' that begins no delimiter"]);
+    assert_ne!(bytes.first(), Some(&b'{'), "this seed begins no frame");
+    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a frame that does not begin with '{'"]);
 }
 
 #[test]
@@ -179,7 +187,7 @@ fn a_wrong_type_is_no_record() {
 
 #[test]
 fn what_is_not_json_is_no_record() {
-    record_is_refused("hello", "bad-record");
+    record_is_refused("{hello}", "bad-record");
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub const COMMANDS: [Usage; 13] = [
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
     Usage { name: "names", form: "names", help: "tell who is here" },
-    Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, or about whose key begins so" },
+    Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, the start of a key, or NICK#KEY" },
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
     Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, PULL_MS, STALE_MS};
+use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS};
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId};
 
@@ -136,6 +136,10 @@ impl Room {
     /// Opens a feed on a link from our next number on.
     pub(super) fn want(&mut self, link: LinkId, feed: FeedId, answer: bool, out: &mut Vec<Output>) {
         let from = self.log.have(&feed) + 1;
+        // Of a feed with the largest number there is no more, and no record that could ask for it.
+        if from > NUMBER_MAX {
+            return;
+        }
         let Some(state) = self.links.get_mut(&link) else { return };
         let incoming = state.incoming.entry(feed).or_default();
         incoming.open = true;
