@@ -100,7 +100,7 @@
 //!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
-//!    `dial`.
+//!    `place` (how many may be in their handshakes), `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.

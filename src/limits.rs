@@ -103,6 +103,10 @@ pub const WRITERS_MAX: usize = 8;
 /// Stack of a reader thread; there can be thousands of them. JSON of depth 32 needs a tenth.
 pub const READER_STACK_BYTES: usize = 256 * 1024;
 
+/// What a log line says of a record that makes no sense; it may quote the record, and the rest is cut. Else
+/// who is let go would write a frame into the log each time.
+pub const LOG_FAULT_BYTES_MAX: usize = 256;
+
 // ---- links --------------------------------------------------------------------------------
 
 /// Links that a node keeps. Each costs a thread and about four memory maps, and a process dies
@@ -134,6 +138,18 @@ pub const POINTS_PER_HANDSHAKE: u64 = 10;
 /// Addresses, and keys, of which handshakes and offences are remembered. Beyond, the half that has fewer is
 /// forgotten.
 pub const DOOR_GUESTS_MAX: usize = 4_096;
+
+/// Accepted connections in their handshakes, those included whose end is on its way: twice as many as may be
+/// unfinished. At the bound no more are accepted until one has ended; they wait with the system.
+pub const HANDSHAKES_MAX: usize = 2 * LINKS_GREETING_MAX;
+
+/// Connections that the system holds until they are accepted. Beyond, it drops what comes, and who dials tries again
+/// a second later; with 128 that was the lot of most in a crowd (measured). Systems may cut it down.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+
+/// Links that a writer has closed and whose peers have not yet; a peer is given a moment to hear why. Beyond, the
+/// one that has waited longest is cut off, so that a crowd that is turned away costs no more threads than this (a guess).
+pub const LINKS_CLOSING_MAX: usize = 32;
 
 /// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;

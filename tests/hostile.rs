@@ -109,7 +109,7 @@ fn half_open_connections_by_the_thousand_end_in_time_and_keep_nobody_out() {
     assert!(began.elapsed().as_millis() > u128::from(HANDSHAKE_MS_MAX), "some had their time");
     chat.node.wait_for_stderr("handshake-timeout");
     chat.node.wait_for_stderr("crowded");
-    chat.finish_but(Cost::CROWD, |_| false);
+    chat.finish_but(Cost::crowd(), |_| false);
 }
 
 /// Strangers one after the other, the newest of them held, until it is dropped.
@@ -175,7 +175,7 @@ fn does_not_keep_a_newcomer_out<T: Send + 'static>(connect: fn(&str) -> T) {
     chat.goes_on("still");
     drop(flood);
     drop(carol.finish());
-    chat.finish_but(Cost::CROWD, |_| false);
+    chat.finish_but(Cost::crowd(), |_| false);
 }
 
 /// Sends a byte a second until the connection is closed.
@@ -446,7 +446,15 @@ fn a_repeated_key_is_let_go_wherever_it_stands() {
         twice(r#","kind""#, r#","number":2,"number":3,"kind""#),
         twice(r#","kind""#, r#","later":{"a":1,"a":2},"kind""#),
     ];
-    frames_are_refused(&frames.map(|frame| (frame, "bad-record")));
+    let long = "\u{85}".repeat(FRAME_BYTES_MAX / 6);
+    let long = [
+        framed(&format!(r#"{{"type":"later","{long}":1,"{long}":2}}"#)),
+        framed(&format!(r#"{{"type":"ping","token":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"hello","version":1,"id":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"{long}","type":1}}"#)),
+    ];
+    let frames: Vec<_> = frames.into_iter().chain(long).map(|frame| (frame, "bad-record")).collect();
+    frames_are_refused(&frames);
 }
 
 #[test]

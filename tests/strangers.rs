@@ -312,5 +312,5 @@ fn a_flood_of_silent_strangers_does_not_keep_an_honest_one_out() {
     chat.node.wait_for_stderr("crowded");
     drop(strangers);
     drop(carol.finish());
-    chat.finish_but(Cost::CROWD, |_| false);
+    chat.finish_but(Cost::crowd(), |_| false);
 }

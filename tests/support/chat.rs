@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use hobnob::identity::Id;
 use hobnob::limits::{
-    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, LINKS_GREETING_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX,
-    READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX, SEALED_BYTES_MAX,
+    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, HANDSHAKES_MAX, LINKS_CLOSING_MAX, LINKS_GREETING_MAX, LOG_FAULT_BYTES_MAX,
+    OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX, READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX,
+    SEALED_BYTES_MAX, WRITERS_MAX,
 };
 use serde_json::Value;
 
@@ -24,6 +25,9 @@ pub(crate) const LIVELY: Duration = Duration::from_secs(10);
 
 /// How often the node's threads are counted.
 const LOOK_UP: Duration = Duration::from_millis(10);
+
+/// A line of the log. What a peer sent is quoted in part, and what cannot be shown takes up to four times its room.
+const LOG_LINE_BYTES_MAX: usize = 4 * LOG_FAULT_BYTES_MAX + 256;
 
 /// What a link may hold at the most: its reader's stack and buffers, a message that is opened, and what waits
 /// for its socket.
@@ -54,8 +58,11 @@ impl Cost {
     /// A stranger or three, and nothing kept.
     pub(crate) const LITTLE: Cost = Cost { links: 4, kept_bytes: 0 };
 
-    /// As many strangers as may be at the door.
-    pub(crate) const CROWD: Cost = Cost { links: LINKS_GREETING_MAX, kept_bytes: 0 };
+    /// As many strangers as may be at the door, and on their way back from it.
+    pub(crate) fn crowd() -> Self {
+        let writers = thread::available_parallelism().map_or(1, usize::from).min(WRITERS_MAX);
+        Self { links: HANDSHAKES_MAX + LINKS_GREETING_MAX + LINKS_CLOSING_MAX * writers, kept_bytes: 0 }
+    }
 }
 
 /// A node, and two who chat through it.
@@ -173,6 +180,9 @@ impl Chat {
         assert!(threads <= threads_max, "{threads} threads, over {threads_max}\n{}", self.node.told());
         let bytes_max =
             self.base_bytes + links * LINK_BYTES_MAX + QUEUE_BYTES_MAX + cost.kept_bytes as u64 + SLACK_BYTES;
+        let stderr = self.node.stderr();
+        let longest = stderr.lines().map(str::len).max().unwrap_or_default();
+        assert!(longest <= LOG_LINE_BYTES_MAX, "nobody writes the log but the node: {longest} bytes in a line");
         let bytes = self.node.peak_bytes();
         assert!(bytes <= bytes_max, "{bytes} bytes of memory, over {bytes_max}\n{}", self.node.told());
     }
