@@ -9,6 +9,7 @@ use hobnob::args::{Args, BACKLOG_LINES, LISTEN_DEFAULT, Task, render_manual};
 use hobnob::console::{self, Channels, Input, LogWriter, Options};
 use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
+use hobnob::known::{Known, known_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Reach};
@@ -105,6 +106,19 @@ impl RunError {
     }
 }
 
+/// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
+fn known_peers(args: &Args) -> Known {
+    match known_path() {
+        Ok(path) => Known::open(path, &args.room, !args.ephemeral),
+        Err(error) => {
+            if !args.ephemeral {
+                log::warn!("known peers cannot be kept: {error}");
+            }
+            Known::nobody(&args.room)
+        }
+    }
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
@@ -160,5 +174,5 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     daemon::start(config, listen, security, Console { says, commands, events: event })?;
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    Ok(console::run(&options, Channels { says: say, commands: command, events }))
+    Ok(console::run(&options, known_peers(args), Channels { says: say, commands: command, events }))
 }

@@ -25,6 +25,9 @@ use serde_json::Value;
 /// How long anything may take. Far more than it needs, as CI machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where nothing can be read or kept.
+pub(crate) const NO_FOLDER: &str = "/dev/null/none";
+
 /// How much of what a process said a failure shows, from its end.
 const SHOWN_BYTES_MAX: usize = 16_000;
 
@@ -39,6 +42,8 @@ pub(crate) fn hobnob(nick: &str) -> Command {
 pub(crate) fn with_identity(nick: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--json", "--nick", nick]).env_remove("RUST_LOG");
+    // Whom the user of this machine knows is no test's business.
+    command.env("XDG_DATA_HOME", NO_FOLDER);
     command
 }
 
