@@ -41,6 +41,7 @@ pub use naming::Naming;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
+use crate::known::{Known, today};
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
 use crate::secret::RoomSecret;
 use input::Started;
@@ -93,9 +94,9 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Told at the start where links are not encrypted.
 const PLAINTEXT: &str = "links are not encrypted (--plaintext): whoever is on the way reads along";
 
-/// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
-/// main thread.
-pub fn run(options: &Options, channels: Channels) -> Outcome {
+/// Shows events and passes on what is typed or piped in, until `Event::Ended`; warns of names that are
+/// `known` by other keys. Called once, on the main thread.
+pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
     let Channels { says, commands, events } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
@@ -103,9 +104,9 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
     let naming = Naming::default();
     let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let mut console = Console::new(options, naming, started, commands);
+    let mut console = Console::new(options, known, naming, started, commands);
     if options.plaintext {
-        console.event(Event::Warning(PLAINTEXT.to_owned()));
+        console.event(&Event::Warning(PLAINTEXT.to_owned()));
     }
     let outcome = console.run(&events, &local);
     logging::divert(None);
@@ -119,6 +120,8 @@ struct Console {
     me: Person,
     json: bool,
     secret: Option<RoomSecret>,
+    known: Known,
+    naming: Naming,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -134,7 +137,7 @@ struct Console {
 }
 
 impl Console {
-    fn new(options: &Options, naming: Naming, started: Started, commands: Sender<Command>) -> Self {
+    fn new(options: &Options, known: Known, naming: Naming, started: Started, commands: Sender<Command>) -> Self {
         let style = Style {
             together: input::is_conversation(options.input) && !options.json,
             color: input::uses_color(options.color),
@@ -144,6 +147,8 @@ impl Console {
             me: options.me.clone(),
             json: options.json,
             secret: options.secret.clone(),
+            known,
+            naming: naming.clone(),
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
@@ -178,6 +183,7 @@ impl Console {
         self.printer.close_line(&mut self.shown);
         self.write();
         self.output.close();
+        self.known.close();
         let outcome = self.broken.unwrap_or(outcome);
         if self.failed && outcome == Outcome::Done { Outcome::Failed } else { outcome }
     }
@@ -194,15 +200,40 @@ impl Console {
             if let Event::Ended(outcome) = event {
                 return Some(outcome);
             }
-            self.event(event);
+            self.event(&event);
             let full = self.shown.chat.len() + self.shown.notices.len() >= BATCH_BYTES_MAX;
             next = if full { None } else { events.try_recv().ok() };
         }
         None
     }
 
-    fn event(&mut self, event: Event) {
-        self.remember(&event);
+    fn event(&mut self, event: &Event) {
+        self.remember(event);
+        if let Event::Said { post, mine: false, .. } = event {
+            self.meet(&Person::of(post));
+        }
+        self.show(event);
+        match event {
+            Event::Joined { member, .. } | Event::Renamed { member, .. } => self.meet(member),
+            Event::Present(people) => people.iter().for_each(|person| self.meet(person)),
+            _ => {}
+        }
+    }
+
+    /// Whoever has a name to himself is held to the key that it had before. Where two have it, both are
+    /// tagged, and neither is taken for the one known.
+    fn meet(&mut self, person: &Person) {
+        if person.id == self.me.id || self.naming.is_shared(person) {
+            return;
+        }
+        match self.known.meet(person, today()) {
+            Some(changed) if self.json => json::push_changed(&changed, &mut self.shown.chat),
+            Some(changed) => self.printer.warn(&changed, &mut self.shown),
+            None => {}
+        }
+    }
+
+    fn show(&mut self, event: &Event) {
         match event {
             Event::Names(members) => {
                 let whois = match self.asked_names.pop_front() {
@@ -210,20 +241,24 @@ impl Console {
                     _ => None,
                 };
                 if self.json {
-                    json::push_names(&members, whois.as_deref(), &mut self.shown.chat);
+                    json::push_names(members, whois.as_deref(), &mut self.shown.chat);
                 } else {
-                    self.printer.names(&members, whois.as_deref(), &mut self.shown);
+                    self.printer.names(members, whois.as_deref(), &mut self.shown);
                 }
             }
             Event::Status(status) => match self.asked_status.pop_front() {
-                Some(Query::Invite) => self.invite(&status),
-                _ if self.json => json::push_status(&status, &mut self.shown.chat),
-                query => self.printer.status(&status, matches!(query, Some(Query::Whoami)), &mut self.shown),
+                Some(Query::Invite) => self.invite(status),
+                _ if self.json => json::push_status(status, &mut self.shown.chat),
+                query => self.printer.status(status, matches!(query, Some(Query::Whoami)), &mut self.shown),
             },
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
-            event if self.json => json::push_event(&event, &mut self.shown.chat),
-            event => self.printer.event(&event, &mut self.shown),
+            event if self.json => {
+                self.naming.before(event);
+                json::push_event(event, &mut self.shown.chat);
+                self.naming.after(event);
+            }
+            event => self.printer.event(event, &mut self.shown),
         }
     }
 

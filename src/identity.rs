@@ -184,8 +184,6 @@ impl Identity {
 pub fn key_path(nick: &str) -> Result<PathBuf, IdentityError> {
     use std::fmt::Write;
 
-    use etcetera::base_strategy::{BaseStrategy, Xdg};
-    let base = Xdg::new().map_err(|_| IdentityError::Homeless)?;
     let mut name = String::new();
     for letter in nick.chars() {
         if letter.is_alphanumeric() || "_-+".contains(letter) {
@@ -195,5 +193,12 @@ pub fn key_path(nick: &str) -> Result<PathBuf, IdentityError> {
             let _ = write!(name, "%{:x}", u32::from(letter));
         }
     }
-    Ok(base.data_dir().join("hobnob").join("keys").join(format!("{name}.key")))
+    Ok(data_folder()?.join("keys").join(format!("{name}.key")))
+}
+
+/// Where this program keeps what lasts: `hobnob` under the XDG data folder.
+pub fn data_folder() -> Result<PathBuf, IdentityError> {
+    use etcetera::base_strategy::{BaseStrategy, Xdg};
+    let base = Xdg::new().map_err(|_| IdentityError::Homeless)?;
+    Ok(base.data_dir().join("hobnob"))
 }

@@ -104,7 +104,8 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.
-//! 7. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
+//! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
+//! 8. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
@@ -121,6 +122,7 @@ pub mod args;
 pub mod console;
 pub mod daemon;
 pub mod identity;
+pub mod known;
 pub mod limits;
 pub mod private;
 pub mod room;

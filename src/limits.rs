@@ -412,6 +412,16 @@ pub const KEY_START_DIGITS_MIN: usize = 4;
 /// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
 pub const LOOKALIKES_TOLD_MAX: usize = 8;
 
+/// Names with their keys that are known from earlier runs, of all rooms: four times a large room. Beyond,
+/// those seen on one day only go, the oldest first.
+pub const KNOWN_ENTRIES_MAX: usize = 4_096;
+
+/// The file that holds them: a line has 430 bytes at most. A longer one is left alone, with a warning.
+pub const KNOWN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How long the end of a run waits for that file to be written.
+pub const KNOWN_SAVE_MS_MAX: u64 = 1_000;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close

@@ -12,6 +12,7 @@ use hobnob::args::{
 use hobnob::console::{self, Channels, Input, LogWriter, Options};
 use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
+use hobnob::known::{Known, known_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
@@ -142,6 +143,19 @@ fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
     Ok(written(io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().write_all(b"\n"))))
 }
 
+/// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
+fn known_peers(args: &Args, room: &str) -> Known {
+    match known_path() {
+        Ok(path) => Known::open(path, room, !args.ephemeral),
+        Err(error) => {
+            if !args.ephemeral {
+                log::warn!("known peers cannot be kept: {error}");
+            }
+            Known::nobody(room)
+        }
+    }
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
@@ -159,6 +173,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     } else {
         LinkSecurity::Noise(Psk::derive(&room, secret.as_ref().map(RoomSecret::bytes)))
     };
+    let known = known_peers(args, &room);
     let options = Options {
         me: Person { id: identity.id(), nick: nick.clone() },
         json: args.json,
@@ -198,5 +213,5 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let (say, says) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
     daemon::start(config, listen, security, Console { says, commands, events: event })?;
-    Ok(console::run(&options, Channels { says: say, commands: command, events }))
+    Ok(console::run(&options, known, Channels { says: say, commands: command, events }))
 }

@@ -20,6 +20,7 @@ use support::{Node, chatting, hobnob, piping, undialable};
 fn run(args: &[&str], input: Option<&str>) -> (i32, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--ephemeral", "--nick", "tester"]).args(args).env_remove("RUST_LOG");
+    command.env("XDG_DATA_HOME", support::NO_FOLDER);
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut node = Node::start("tester", command, stdin);
     if let Some(input) = input {

@@ -115,6 +115,7 @@ fn without_input_a_node_listens_until_it_is_asked_to_leave() {
 fn for_people(nick: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--ephemeral", "--nick", nick]).args(args).env_remove("RUST_LOG");
+    command.env("XDG_DATA_HOME", support::NO_FOLDER);
     command
 }
 

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rexpect::reader::Options;
 use rexpect::session::{PtySession, spawn_with_options};
-use support::{Node, PATIENCE, chatting};
+use support::{NO_FOLDER, Node, PATIENCE, chatting};
 
 /// What the shell does around the program.
 const AROUND: &str = r#"
@@ -39,6 +39,7 @@ impl Person {
         command.args(["-c", AROUND, "sh", env!("CARGO_BIN_EXE_hobnob")]);
         command.args(["--ephemeral", "--no-listen", "--color", "never", "--nick", nick, peer]);
         command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
+        command.env("XDG_DATA_HOME", NO_FOLDER);
         let patience = u64::try_from(PATIENCE.as_millis()).ok();
         let options = Options::new().timeout_ms(patience).strip_ansi_escape_codes(true);
         let session = spawn_with_options(command, options).expect("a shell in a pty");

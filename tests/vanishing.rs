@@ -119,6 +119,7 @@ fn one_killed_in_a_mesh_is_lost_and_the_others_go_on() {
 /// Bob with a key in a file, at a port of his own.
 fn bob_at(listen: &str, key: &std::path::Path, peer: &str) -> Node {
     let mut command = with_identity("bob");
+    command.env("XDG_DATA_HOME", key.with_extension("data"));
     command.arg("--identity").arg(key).args(["--no-mesh", "--listen", listen, peer]);
     Node::start("bob", command, Stdio::piped())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::print::{self, answer, notice, timestamp};
+use crate::known::Changed;
 use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Status};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, Post};
@@ -26,6 +27,16 @@ pub fn push_event(event: &Event, out: &mut String) {
 /// Writes something that this end tells: `notice` or `error`.
 pub fn push_told(name: &str, text: &str, out: &mut String) {
     push(name, &json!({ "text": text }), out);
+}
+
+/// Writes the warning of a nick that came with another key.
+pub fn push_changed(changed: &Changed, out: &mut String) {
+    let fields = json!({
+        "text": notice::changed(changed),
+        "member": person(&changed.member),
+        "former": person(&changed.former),
+    });
+    push("warning", &fields, out);
 }
 
 /// Writes the answer to `/names`, or to `/whois` where only some are asked for.

@@ -42,6 +42,11 @@ impl Naming {
         }
     }
 
+    /// Whether somebody else here has a name that looks like this person's.
+    pub fn is_shared(&self, person: &Person) -> bool {
+        self.0.lock().is_shared(person)
+    }
+
     /// This node's own name.
     pub fn insert(&self, me: &Person) {
         self.0.lock().insert(me);

@@ -16,6 +16,7 @@ use unicode_width::UnicodeWidthStr;
 use super::filter::{is_plain_lines, push_filtered};
 use super::naming::Naming;
 use crate::identity::Id;
+use crate::known::Changed;
 use crate::room::event::{Event, Member, Person, Status};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
@@ -79,6 +80,11 @@ impl Printer {
     /// Tells what went wrong here.
     pub fn complain(&mut self, text: &str, shown: &mut Shown) {
         self.put(&notice::Notice::Trouble(text.to_owned()), shown);
+    }
+
+    /// Warns of a nick that came with another key.
+    pub fn warn(&mut self, changed: &Changed, shown: &mut Shown) {
+        self.put(&notice::Notice::Alarm(notice::changed(changed)), shown);
     }
 
     /// Tells who is here, or more about some of them.

@@ -6,6 +6,7 @@
 //! keys by the million gets one that begins like another. Pure; the room keeps one to tell when names
 //! clash, the console keeps one of what it has told, to print by.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -72,32 +73,30 @@ impl Names {
     /// What tells a person, here or not, from those here who look alike: the start of the key. `None` where
     /// the name alone will do.
     pub fn tag(&self, person: &Person) -> Option<String> {
-        let known = self.people.get(&person.id).filter(|(known, _)| known.nick == person.nick);
-        match known {
-            Some((_, skeleton)) => self.tag_of(&person.id, skeleton),
-            None => self.tag_of(&person.id, &Skeleton::of(person.nick.as_str())),
-        }
+        let skeleton = self.skeleton(person);
+        let beside = self.beside(&person.id, &skeleton);
+        (beside.is_some() || skeleton.is_elusive()).then(|| start_of(&person.id, beside))
     }
 
-    fn tag_of(&self, id: &Id, skeleton: &Skeleton) -> Option<String> {
-        // Of sorted keys, those beside this one have most in common with it.
+    /// Whether somebody else here has a name that looks like this person's.
+    pub fn is_shared(&self, person: &Person) -> bool {
+        self.beside(&person.id, &self.skeleton(person)).is_some()
+    }
+
+    /// Of those who look alike, one whose key begins most like this one.
+    fn beside(&self, id: &Id, skeleton: &Skeleton) -> Option<&Id> {
+        // Of sorted keys, those beside one have most in common with it.
         let beside = skeleton.forms().filter_map(|form| self.forms.get(form)).flat_map(|ids| {
             let below = ids.range((Bound::Unbounded, Bound::Excluded(id))).next_back();
             let above = ids.range((Bound::Excluded(id), Bound::Unbounded)).next();
             below.into_iter().chain(above)
         });
-        let shared = beside.map(|other| shared_digits(id, other)).max();
-        if shared.is_none() && !skeleton.is_elusive() {
-            return None;
-        }
-        let mut tag = id.to_string();
-        tag.truncate(KEY_TAG_DIGITS_MIN.max(shared.map_or(0, |shared| shared + KEY_TAG_DIGITS_APART)));
-        Some(tag)
+        beside.max_by_key(|other| shared_digits(id, other))
     }
 
-    fn skeleton(&self, person: &Person) -> Skeleton {
+    fn skeleton(&self, person: &Person) -> Cow<'_, Skeleton> {
         let known = self.people.get(&person.id).filter(|(known, _)| known.nick == person.nick);
-        known.map_or_else(|| Skeleton::of(person.nick.as_str()), |(_, skeleton)| skeleton.clone())
+        known.map_or_else(|| Cow::Owned(Skeleton::of(person.nick.as_str())), |(_, skeleton)| Cow::Borrowed(skeleton))
     }
 
     /// Who is meant by `NICK`, `NICK#KEY`, `#KEY` or `KEY`, where a key is given by its start. More than one
@@ -121,6 +120,14 @@ impl Names {
     fn all(&self, is_meant: impl Fn(&Person, &Skeleton) -> bool) -> Vec<&Person> {
         self.people.values().filter(|(person, theirs)| is_meant(person, theirs)).map(|(person, _)| person).collect()
     }
+}
+
+/// The start of a key, long enough to tell it from another one.
+pub fn start_of(id: &Id, other: Option<&Id>) -> String {
+    let shared = other.map_or(0, |other| shared_digits(id, other) + KEY_TAG_DIGITS_APART);
+    let mut start = id.to_string();
+    start.truncate(shared.max(KEY_TAG_DIGITS_MIN));
+    start
 }
 
 fn is_key_start(text: &str) -> bool {

@@ -28,6 +28,9 @@ use serde_json::Value;
 /// How long anything may take. Far more than it needs, as CI machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where nothing can be read or kept.
+pub(crate) const NO_FOLDER: &str = "/dev/null/none";
+
 /// How much of what a process said a failure shows, from its end.
 const SHOWN_BYTES_MAX: usize = 16_000;
 
@@ -45,6 +48,8 @@ pub(crate) fn with_identity(nick: &str) -> Command {
     for variable in ["RUST_LOG", "HOBNOB_ROOM_KEY", "HOBNOB_TICKET"] {
         command.env_remove(variable);
     }
+    // Whom the user of this machine knows is no test's business.
+    command.env("XDG_DATA_HOME", NO_FOLDER);
     command
 }
 

@@ -4,7 +4,9 @@ use super::{Printer, Shown};
 use crate::console::filter::{filter, filter_name, push_filtered};
 use crate::console::naming::Naming;
 use crate::identity::Id;
+use crate::known::Changed;
 use crate::room::event::{Event, Peer, Person};
+use crate::room::names::start_of;
 use crate::wire::end::End;
 
 /// Something to tell. Each may have several lines.
@@ -14,28 +16,35 @@ pub(super) enum Notice {
     Note(String),
     /// To be looked at.
     Trouble(String),
+    /// Not to be overlooked.
+    Alarm(String),
 }
 
 impl Notice {
     /// Writes it: on a terminal set off from the chat by dashes, on stderr signed by the program.
     pub(super) fn push(&self, out: &mut String, terminal: bool, color: bool) {
-        let (text, shade) = match self {
-            Notice::Note(text) => (text, "\x1b[2m"),
-            Notice::Trouble(text) => (text, "\x1b[33m"),
+        let (text, shade, edge) = match self {
+            Notice::Note(text) => (text, "\x1b[2m", "--"),
+            Notice::Trouble(text) => (text, "\x1b[33m", "--"),
+            Notice::Alarm(text) => (text, "\x1b[1;31m", "!!"),
         };
         let single = !text.contains('\n');
         for line in text.split('\n') {
             if color {
                 out.push_str(shade);
             }
-            out.push_str(match (terminal, self) {
-                (false, Notice::Trouble(_)) => "hobnob: ",
-                _ if single => "-- ",
-                _ => "   ",
+            let framed = terminal || matches!(self, Notice::Note(_));
+            out.push_str(match self {
+                _ if framed && single => edge,
+                _ if framed => "  ",
+                Notice::Alarm(_) => "hobnob: WARNING:",
+                _ => "hobnob:",
             });
+            out.push(' ');
             push_filtered(out, line);
-            if single && (terminal || matches!(self, Notice::Note(_))) {
-                out.push_str(" --");
+            if framed && single {
+                out.push(' ');
+                out.push_str(edge);
             }
             if color {
                 out.push_str("\x1b[0m");
@@ -167,6 +176,18 @@ pub(crate) fn clash(members: &[&Person]) -> String {
     let names: Vec<String> =
         members.iter().map(|person| format!("{} ({})", filter_name(person.nick.as_str()), person.id.short())).collect();
     format!("these names look alike: {}", names.join(", "))
+}
+
+/// A nick with another key than before.
+pub(crate) fn changed(Changed { member, former, last }: &Changed) -> String {
+    let (now, before) = (start_of(&member.id, Some(&former.id)), start_of(&former.id, Some(&member.id)));
+    let [name, old] = [member, former].map(|person| filter_name(person.nick.as_str()));
+    let told = if member.nick == former.nick {
+        format!("{name} has another key than before: it is {now}, and was {before} when last seen on {last}")
+    } else {
+        format!("{name} is not {old}: the key is {now}, and that of {old}, last seen on {last}, is {before}")
+    };
+    format!("{told}; unless you know why, take this for somebody else")
 }
 
 /// What a slow reader missed.
