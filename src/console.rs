@@ -6,14 +6,17 @@
 //! comes (`pipe`). Everything passes through channels that are bounded; a slow stdout holds up the
 //! events behind it and nothing else. Text of others passes the `filter` before it is shown.
 
+mod ask;
 pub mod chunk;
 pub mod command;
 mod complete;
 pub mod filter;
 mod goodbye;
 mod input;
+pub mod invite;
 pub mod json;
 mod logging;
+mod naming;
 mod output;
 mod pipe;
 pub mod print;
@@ -29,20 +32,25 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
+pub use ask::ask;
 pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
 pub use logging::LogWriter;
+pub use naming::Naming;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
-use crate::room::event::{Command, Event, Outcome, Person, Said};
+use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
+use crate::secret::RoomSecret;
+use input::Started;
 use output::Output;
 use print::{Printer, Shown, Style};
 use screen::Screen;
 use speaker::{Local, Query};
 
 /// How the console behaves.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Who we are, by the name at the start.
@@ -55,6 +63,10 @@ pub struct Options {
     pub quiet: bool,
     /// Run commands in piped text.
     pub commands: bool,
+    /// Links are not encrypted, which is told.
+    pub plaintext: bool,
+    /// What the room is closed with, for `/invite`.
+    pub secret: Option<RoomSecret>,
     /// What is read.
     pub input: Input,
 }
@@ -78,6 +90,9 @@ const LOCAL_LINES_MAX: usize = 64;
 /// kind, so that a write pays and a screen does not wait.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
+/// Told at the start where links are not encrypted.
+const PLAINTEXT: &str = "links are not encrypted (--plaintext): whoever is on the way reads along";
+
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the
 /// main thread.
 pub fn run(options: &Options, channels: Channels) -> Outcome {
@@ -85,9 +100,14 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
     let kept = says.clone();
-    let started = input::start(options, says, commands.clone(), local_sender.clone());
+    let naming = Naming::default();
+    let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let outcome = Console::new(options, started.output, started.screen, commands).run(&events, &local);
+    let mut console = Console::new(options, naming, started, commands);
+    if options.plaintext {
+        console.event(Event::Warning(PLAINTEXT.to_owned()));
+    }
+    let outcome = console.run(&events, &local);
     logging::divert(None);
     drop((local_sender, kept));
     outcome
@@ -98,6 +118,7 @@ pub fn run(options: &Options, channels: Channels) -> Outcome {
 struct Console {
     me: Person,
     json: bool,
+    secret: Option<RoomSecret>,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -113,7 +134,7 @@ struct Console {
 }
 
 impl Console {
-    fn new(options: &Options, output: Output, screen: Option<Arc<Screen>>, commands: Sender<Command>) -> Self {
+    fn new(options: &Options, naming: Naming, started: Started, commands: Sender<Command>) -> Self {
         let style = Style {
             together: input::is_conversation(options.input) && !options.json,
             color: input::uses_color(options.color),
@@ -122,9 +143,10 @@ impl Console {
         Self {
             me: options.me.clone(),
             json: options.json,
-            printer: Printer::new(style, options.me.id),
-            output,
-            screen,
+            secret: options.secret.clone(),
+            printer: Printer::new(style, &options.me, naming),
+            output: started.output,
+            screen: started.screen,
             commands,
             shown: Shown::default(),
             asked_names: VecDeque::new(),
@@ -193,14 +215,11 @@ impl Console {
                     self.printer.names(&members, whois.as_deref(), &mut self.shown);
                 }
             }
-            Event::Status(status) => {
-                let only_me = matches!(self.asked_status.pop_front(), Some(Query::Whoami));
-                if self.json {
-                    json::push_status(&status, &mut self.shown.chat);
-                } else {
-                    self.printer.status(&status, only_me, &mut self.shown);
-                }
-            }
+            Event::Status(status) => match self.asked_status.pop_front() {
+                Some(Query::Invite) => self.invite(&status),
+                _ if self.json => json::push_status(&status, &mut self.shown.chat),
+                query => self.printer.status(&status, matches!(query, Some(Query::Whoami)), &mut self.shown),
+            },
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => json::push_event(&event, &mut self.shown.chat),
@@ -208,19 +227,21 @@ impl Console {
         }
     }
 
-    /// Keeps what completion and the prompt need.
+    fn invite(&mut self, status: &Status) {
+        match invite::ticket(status, self.secret.as_ref(), &invite::machine_addresses()) {
+            Ok(ticket) if self.json => json::push_ticket(&ticket, &mut self.shown.chat),
+            Ok(ticket) => self.printer.ticket(&ticket, &mut self.shown),
+            Err(error) => self.local(Local::Trouble(error.to_string())),
+        }
+    }
+
+    /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
         let Some(screen) = &self.screen else { return };
         match event {
-            Event::Left { member, .. } | Event::Lost { member, .. } => {
-                screen.nicks.lock().remove(&member.id);
-            }
             Event::Renamed { member, .. } if member.id == self.me.id => {
                 self.me = member.clone();
                 *screen.nick.lock() = member.nick.clone();
-            }
-            Event::Joined { member, .. } | Event::Renamed { member, .. } => {
-                screen.nicks.lock().insert(member.id, member.nick.clone());
             }
             // Perhaps it was the new nick that the prompt shows already.
             Event::Refused(_) => *screen.nick.lock() = self.me.nick.clone(),

@@ -29,6 +29,7 @@ use crate::room::event::{Command, Event, Said};
 use crate::room::intake::Seen;
 use crate::room::{self, Now};
 use crate::wire::record::Domain;
+use crate::wire::secure::{Endpoint, LinkSecurity};
 
 mod accept;
 mod dial;
@@ -97,11 +98,18 @@ struct Shared {
     /// Links that have a thread.
     links: Arc<AtomicUsize>,
     domain: Arc<Domain>,
+    endpoint: Arc<Endpoint>,
     messages: Sender<Message>,
 }
 
 /// Starts a node. It runs until the room ends; the last event is `Event::Ended`.
-pub fn start(mut config: room::Config, listen: Listen, console: Console) -> Result<(), StartError> {
+pub fn start(
+    mut config: room::Config,
+    listen: Listen,
+    security: LinkSecurity,
+    console: Console,
+) -> Result<(), StartError> {
+    let endpoint = Arc::new(Endpoint::new(security).map_err(StartError::System)?);
     let listener = bind(listen)?;
     config.listening = match &listener {
         Some(listener) => Some(listener.local_addr().map_err(StartError::System)?),
@@ -112,6 +120,7 @@ pub fn start(mut config: room::Config, listen: Listen, console: Console) -> Resu
         seen: Arc::default(),
         links: Arc::default(),
         domain: Arc::new(Domain::of_room(&config.room)),
+        endpoint,
         messages,
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);

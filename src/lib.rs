@@ -10,10 +10,10 @@
 //! ```text
 //!      stdin: terminal, pipe                 TCP
 //!               |                        |        |
-//!            [input]                 [accept]   [dial]     one thread; one a dial
+//!            [input]                 [accept]   [dial]     one thread; one a dial, with its handshake
 //!               |                        |        |
-//!               | Said, Command          |        |    [reader]   one a link: frames,
-//!               v                        v        v       v       JSON, signatures
+//!               | Said, Command          |        |    [reader]   one a link: handshake,
+//!               v                        v        v       v       frames, JSON, signatures
 //!      +-------------------------------------------------------+
 //!      | router thread                                         |
 //!      |   owns the Room, and gives each link its threads      |
@@ -47,6 +47,8 @@
 //! - What a peer does wrong ends its link with one word out of [`wire::end::End`] and nothing else. What only
 //!   we can have done wrong is an assert. A thread that panics ends the program with a message.
 //! - What is signed is what is sent: relays pass on the bytes that they received.
+//! - Every link is encrypted unless both ends asked for the clear, and an identity is bound to the link on which it
+//!   speaks. Strangers cost a bounded number of threads, bytes and moments.
 //! - Text of others reaches a terminal only through [`console::filter`]. JSON has the exact text.
 //! - Dependencies point one way: `console` and `daemon` know `room`, `room` knows `wire`, `wire` knows
 //!   neither.
@@ -77,17 +79,22 @@
 //! | window | the unacknowledged bytes up to which a pipe is read |
 //! | roster | who is present: a fold over the posts |
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
+//! | secret | 32 bytes without which nobody gets a link into a closed room |
+//! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
+//! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`identity`]: keys, and the files that keep them.
+//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`token`]: how a
+//!    line that people pass on is written. [`secret`]: what closes a room. [`ticket`]: what opens it.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
-//!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] is a link's stream of bytes, and the
-//!    place where it will be encrypted.
+//!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
+//!    connection: the handshake, and the encrypted stream of bytes as two halves.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
-//!    frame, [`room::rng`] the seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
+//!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
+//!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
 //!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
@@ -97,7 +104,8 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.
-//! 7. [`args`]: the command line, and the manual that comes out of it.
+//! 7. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
+//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!
@@ -107,10 +115,16 @@
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
 //! specification to the code.
 
+pub mod access;
+pub mod addr;
 pub mod args;
 pub mod console;
 pub mod daemon;
 pub mod identity;
 pub mod limits;
+pub mod private;
 pub mod room;
+pub mod secret;
+pub mod ticket;
+pub mod token;
 pub mod wire;

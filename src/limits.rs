@@ -30,6 +30,10 @@ pub const ROOM_NAME_BYTES_MAX: usize = 64;
 /// The longest word of goodbye. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
 
+/// The longest name or address of a host that is dialled: what DNS allows (RFC 1035, section 2.3.4, without
+/// the root's dot). A longer one is refused where it is typed or read.
+pub const HOST_BYTES_MAX: usize = 253;
+
 /// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
 /// with all before it, so more closes the link.
 pub const POST_FIELDS_MAX: usize = 64;
@@ -58,6 +62,28 @@ pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of control records over `OUTBOX_BYTES_MAX` for a peer that asks and does not read.
 /// One past it closes the link (`slow-reader`).
 pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 * 1024;
+
+/// The first line of a dialler. Ours have 15 bytes; a longer one is not read further (`bad-frame`).
+pub const PREAMBLE_BYTES_MAX: usize = 32;
+
+/// An exit record in the clear, in the place of a handshake message. A longer one is none.
+pub const CLEAR_EXIT_BYTES_MAX: usize = 1_024;
+
+/// What we put into one Noise message. The protocol allows 65,519; this is the size at which encryption is
+/// fastest (measured), and four of them let a receiver's buffer stay small.
+pub const NOISE_PAYLOAD_BYTES: usize = 16 * 1024;
+
+/// Sealed bytes of a link that wait for its socket; more is sealed when these are written.
+pub const SEALED_BYTES_MAX: usize = 64 * 1024;
+
+/// The first buffer of a link for what arrives encrypted; it grows as bytes come.
+pub const CIPHER_BUFFER_BYTES_MIN: usize = 4 * 1024;
+
+/// Noise messages each way under one key. AES-GCM allows many more; the message beyond ends the link.
+pub const LINK_RECORDS_MAX: u64 = 1 << 24;
+
+/// After so many the link is made anew (`renew`): long before the bound.
+pub const LINK_RECORDS_RENEW: u64 = 1 << 23;
 
 /// Buffers in one gathering write; Linux refuses more than 1,024 (`UIO_MAXIOV`).
 pub const WRITE_BUFFERS_MAX: usize = 64;
@@ -260,6 +286,56 @@ pub const LOST_JITTER_MS: u64 = 2_000;
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
 
+// ---- keys -----------------------------------------------------------------------------------
+
+/// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
+pub const KEY_FILE_BYTES_MAX: usize = 256;
+
+/// A ticket or a random key, as a line. The longest ticket has 3,506; a terminal takes lines of up to
+/// 4,095. A longer one is refused before it is looked at.
+pub const TOKEN_BYTES_MAX: usize = 4_000;
+
+/// Addresses in a ticket: some names, and what a machine in two networks has. Each is dialled. With more a
+/// ticket is not made, and not taken.
+pub const TICKET_ADDRESSES_MAX: usize = 8;
+
+/// A file that holds a room key or a ticket: the longest line and some white space. A longer one is refused.
+pub const SECRET_FILE_BYTES_MAX: usize = 4_096;
+
+/// The longest passphrase. Nobody types a longer one; one byte more is refused.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+
+/// The shortest passphrase: shorter ones are tried in days even at Argon2's pace. Refused below.
+pub const PASSPHRASE_CHARS_MIN: usize = 8;
+
+/// A passphrase shorter than this is taken with a warning: about four random words. A guess.
+pub const PASSPHRASE_CHARS_STRONG: usize = 20;
+
+/// What Argon2id takes for a passphrase: RFC 9106, section 4, the second recommended option. 64 MiB and
+/// 0.2 s once at the start, which a small board can afford and who tries a billion of them cannot. All of a room
+/// have to use the same.
+pub const PASSPHRASE_MEMORY_KIB: u32 = 64 * 1024;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_PASSES: u32 = 3;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_LANES: u32 = 4;
+
+// ---- names --------------------------------------------------------------------------------
+
+/// Digits of a key in the tag behind a name that another one looks like, as in other short keys.
+pub const KEY_TAG_DIGITS_MIN: usize = 8;
+
+/// Where keys begin alike, so many digits more than they share: one that differs is overlooked (a guess).
+pub const KEY_TAG_DIGITS_APART: usize = 2;
+
+/// Digits that name a key where one is typed. Fewer are a nick, or nobody.
+pub const KEY_START_DIGITS_MIN: usize = 4;
+
+/// Others named when somebody comes who looks like them; a guess. More are tagged all the same.
+pub const LOOKALIKES_TOLD_MAX: usize = 8;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
@@ -271,6 +347,8 @@ pub const TICK_MS: u64 = 50;
 
 const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
 const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
+const _: () = assert!(NOISE_PAYLOAD_BYTES + 16 <= u16::MAX as usize, "a message's length fits its two bytes");
+const _: () = assert!(u16::MAX as usize + 2 <= READ_BYTES_MAX, "the read buffer holds the longest message");
 const _: () = assert!(FRAME_BYTES_MAX <= READ_BYTES_MAX, "the read buffer holds the longest frame");
 const _: () = assert!(WINDOW_BYTES_MAX * 2 < LOG_BYTES_MAX as u64, "a window fits the log twice");
 const _: () = assert!(

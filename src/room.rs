@@ -30,6 +30,7 @@ mod links;
 mod local;
 mod log;
 mod mark;
+pub mod names;
 mod overlay;
 mod own;
 mod pace;
@@ -38,6 +39,7 @@ mod report;
 pub mod rng;
 mod roster;
 mod serve;
+pub mod skeleton;
 mod watch;
 
 pub use report::View;
@@ -47,7 +49,7 @@ use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
-pub use boundary::{Arrival, Config, Input, Now, Output};
+pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
 
@@ -63,6 +65,8 @@ pub struct Room {
     /// The hybrid logical clock: the highest time seen or given.
     clock: u64,
     log: log::Log,
+    /// Who has connected and is in the handshake, since when.
+    knocks: BTreeMap<LinkId, u64>,
     links: BTreeMap<LinkId, Link>,
     roster: roster::Roster,
     roster_changed_at: Option<u64>,
@@ -110,11 +114,12 @@ impl Room {
             rng: Rng::new(config.seed),
             clock: 0,
             log: log::Log::default(),
+            knocks: BTreeMap::new(),
             links: BTreeMap::new(),
             roster: roster::Roster::default(),
             roster_changed_at: None,
             members_due: true,
-            overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
+            overlay: Overlay::new(me, config.reach, &config.named),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
@@ -142,6 +147,8 @@ impl Room {
             let (id, name) = (me.author, room.config.room.clone());
             room.local.notice(Event::Listening { addr, id, room: name });
         }
+        let nick = room.config.nick.clone();
+        room.roster.name_me(event::Person { id: me.author, nick }, room.config.passing);
         room.addresses = room.own_addresses();
         room.post_join(out);
         room
@@ -151,12 +158,16 @@ impl Room {
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         self.now = now;
         match input {
-            Input::Connected { link, dial, remote, local } => self.connected(link, dial, remote, local, out),
-            Input::DialFailed { dial, error } => self.dial_failed(dial, &error),
+            Input::Knocked { link, remote } => self.knocked(link, remote, out),
+            Input::Connected { link, dial, remote, local, channel } => {
+                self.connected(link, Link::new(remote, local, dial, channel, now), out);
+            }
+            Input::DialFailed { dial, failure } => self.dial_failed(dial, &failure),
             Input::Arrived { link, run } => self.arrived(link, run, out),
             Input::Broken { link, end } => {
                 self.close(link, end, out);
             }
+            Input::Worn { link } => self.close(link, End::Renew, out),
             Input::Drained { link, bytes } => self.drained(link, bytes, out),
             Input::Command(command) => self.command(command, out),
             Input::Say(said) => self.say(&said, out),
@@ -176,6 +187,9 @@ impl Room {
 
     /// The next thing to show to the user.
     pub fn next_event(&mut self) -> Option<Event> {
+        if self.local.takes_names() {
+            return Some(Event::Present(self.roster.people()));
+        }
         let roster = &self.roster;
         self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
     }

@@ -160,8 +160,28 @@ fn code_5_is_being_refused_by_every_peer() {
     let bob = chatting("bob", &["--room", "here"]);
     let (code, stderr) = run(&["--room", "there", &alice.addr(), &bob.addr()], Some("hello\n"));
     assert_eq!(code, 5, "{stderr}");
-    assert!(stderr.contains("\"here\"") && stderr.contains("\"there\""), "both rooms are named: {stderr}");
+    assert!(stderr.contains("is in another room, or its room has another secret"), "{stderr}");
     assert_eq!(alice.events().len(), 1, "nothing but `listening`: {}", alice.told());
+}
+
+#[test]
+fn code_5_in_the_clear_names_both_rooms() {
+    let alice = chatting("alice", &["--room", "here", "--plaintext"]);
+    let (code, stderr) = run(&["--room", "there", "--plaintext", &alice.addr()], Some("hello\n"));
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains("\"here\"") && stderr.contains("\"there\""), "both rooms are named: {stderr}");
+}
+
+#[test]
+fn code_5_is_plaintext_on_one_side_only() {
+    let open = chatting("open", &["--plaintext"]);
+    let closed = chatting("closed", &[]);
+    for args in [[open.addr()].as_slice(), &["--plaintext".to_owned(), closed.addr()]] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (code, stderr) = run(&args, Some("hello\n"));
+        assert_eq!(code, 5, "{stderr}");
+        assert!(stderr.contains("only one of the two uses --plaintext"), "{stderr}");
+    }
 }
 
 #[test]

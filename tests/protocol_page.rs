@@ -12,12 +12,15 @@ use std::net::SocketAddr;
 
 use hobnob::identity::Identity;
 use hobnob::limits;
+use hobnob::secret::{RoomKey, RoomSecret};
+use hobnob::ticket::Ticket;
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
 use hobnob::wire::record::{
-    Ack, Body, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    Ack, Body, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
 };
+use hobnob::wire::secure::{NOISE, PREAMBLE_NOISE, PREAMBLE_PLAIN};
 use serde_json::Value;
 
 const PAGE: &str = include_str!("../man/hobnob-protocol.7");
@@ -72,6 +75,12 @@ fn ack() -> Ack {
     Ack::encode(ada_feed(), bob_feed(), (1, 2), &Domain::of_room(ROOM), &bob())
 }
 
+/// The link of the example, as ada sees it, who has dialled.
+fn link() -> Channel {
+    let hash = std::array::from_fn(|index| u8::try_from(index + 64).expect("32 of them"));
+    Channel { hash, dialler: true }
+}
+
 fn controls() -> Vec<Control> {
     let FeedId { author, session } = ada_feed();
     let entry = |feed: FeedId, number| Entry(feed.author, feed.session, number);
@@ -84,6 +93,8 @@ fn controls() -> Vec<Control> {
         nick: Nick::new("ada").expect("a nick"),
         seen: [192, 0, 2, 9].into(),
         listens: true,
+        time: AT,
+        proof: Some(link().prove(&Domain::of_room(ROOM), &ada())),
     };
     vec![
         Control::Hello(hello),
@@ -151,11 +162,17 @@ fn is_listed(end: End) -> bool {
         | End::Crowded
         | End::Version
         | End::Room
-        | End::Mode => ENDS.contains(&end),
+        | End::Mode
+        | End::HostKey
+        | End::Plaintext
+        | End::Secret
+        | End::BadCipher
+        | End::BadIdentity
+        | End::Renew => ENDS.contains(&end),
     }
 }
 
-const ENDS: [End; 19] = [
+const ENDS: [End; 25] = [
     End::Goodbye,
     End::Vanished,
     End::Silent,
@@ -175,6 +192,12 @@ const ENDS: [End; 19] = [
     End::Version,
     End::Room,
     End::Mode,
+    End::HostKey,
+    End::Plaintext,
+    End::Secret,
+    End::BadCipher,
+    End::BadIdentity,
+    End::Renew,
 ];
 
 fn examples() -> Vec<(&'static str, Frame)> {
@@ -295,6 +318,56 @@ fn the_worked_example_adds_up() {
 }
 
 #[test]
+fn the_worked_proof_adds_up() {
+    let signed = [format!("hobnob link 1 {ROOM}\n").as_bytes(), b"dialler", &link().hash].concat();
+    let hash = blake3::hash(&signed);
+    let mut wrong = String::new();
+    check_block("worked-link-hash", &hex::encode(link().hash), &mut wrong);
+    check_block("worked-link-signed", &hex::encode(&signed), &mut wrong);
+    check_block("worked-link-digest", hash.to_hex().as_str(), &mut wrong);
+    check_block("worked-proof", &hex::encode(ada().sign(hash.as_bytes())), &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+    let Some(Control::Hello(hello)) = controls().into_iter().next() else { panic!("the first example is hello") };
+    let theirs = Channel { dialler: false, ..link() };
+    assert!(theirs.is_proved(&Domain::of_room(ROOM), &hello), "the other end believes it");
+    assert!(!link().is_proved(&Domain::of_room(ROOM), &hello), "sent back to its sender it proves nothing");
+}
+
+#[test]
+fn the_worked_keys_add_up() {
+    let derived = |secret: Option<[u8; 32]>| {
+        let mut input = vec![u8::from(secret.is_some())];
+        input.extend(secret.iter().flatten());
+        input.extend(ROOM.as_bytes());
+        hex::encode(blake3::derive_key("hobnob 1 link psk", &input))
+    };
+    let mut wrong = String::new();
+    check_block("worked-psk-open", &derived(None), &mut wrong);
+    check_block("worked-psk-secret", &derived(Some(link().hash)), &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+    assert!(PAGE.contains(NOISE), "the page names the Noise protocol");
+    for preamble in [PREAMBLE_NOISE, PREAMBLE_PLAIN] {
+        assert!(PAGE.contains(text_of(preamble).trim_end()), "the page has the first line");
+    }
+}
+
+#[test]
+fn the_worked_secrets_and_tickets_add_up() {
+    let mut wrong = String::new();
+    let salt = blake3::hash(format!("hobnob 1 passphrase\n{ROOM}").as_bytes());
+    let passphrase = RoomKey::parse(b"correct horse battery staple").expect("a passphrase");
+    let secret = RoomSecret::from_bytes(&link().hash);
+    let addresses = ["ada.example:4646", "[2001:db8::7]:9000"].map(|addr| addr.parse().expect("an address")).into();
+    let open = Ticket { addresses, room: ROOM.to_owned(), secret: None, host: ada().id() };
+    check_block("worked-salt", salt.to_hex().as_str(), &mut wrong);
+    check_block("worked-secret", &hex::encode(passphrase.secret(ROOM).bytes()), &mut wrong);
+    check_block("worked-room-key", &secret.as_ref().expect("32 bytes").to_line(), &mut wrong);
+    check_block("worked-ticket", &open.to_line(), &mut wrong);
+    check_block("worked-ticket-secret", &Ticket { secret, ..open }.to_line(), &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+}
+
+#[test]
 fn every_record_kind_and_field_is_on_the_page() {
     let headings: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
     for (name, frame) in examples() {
@@ -335,9 +408,15 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("name of a room", of(limits::ROOM_NAME_BYTES_MAX), "bytes"),
         ("why of a leave; reason and text of an exit", of(limits::WHY_BYTES_MAX), "bytes"),
         ("addresses of a join", of(limits::ADDRESSES_PER_NODE_MAX), ""),
+        ("addresses of a ticket", of(limits::TICKET_ADDRESSES_MAX), ""),
+        ("host of an address in a ticket", of(limits::HOST_BYTES_MAX), "bytes"),
         ("entries of a have or news", of(limits::FEEDS_PER_PAGE_MAX), ""),
         ("feeds", of(limits::FEEDS_MAX), ""),
         ("feeds named on a link", of(limits::LINK_FEEDS_MAX), ""),
+        ("first line of a dialler", of(limits::PREAMBLE_BYTES_MAX), "bytes"),
+        ("exit record in the clear", of(limits::CLEAR_EXIT_BYTES_MAX), "bytes"),
+        ("messages under one key", limits::LINK_RECORDS_MAX, ""),
+        ("messages before renew", limits::LINK_RECORDS_RENEW, ""),
         ("time for a hello", limits::HANDSHAKE_MS_MAX, "ms"),
         ("time for a frame", limits::FRAME_MS_MAX, "ms"),
         ("silence before a ping", limits::LINK_PING_AFTER_MS, "ms"),

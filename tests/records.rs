@@ -115,6 +115,8 @@ fn every_control_record_goes_there_and_back() {
         nick: Nick::new("bob").unwrap(),
         seen: "2001:db8::7".parse().unwrap(),
         listens: true,
+        time: 1_790_000_000_000,
+        proof: None,
     };
     let entries: Vec<Entry> = (0..FEEDS_PER_PAGE_MAX).map(|index| Entry(author, session, index as u64)).collect();
     let records = [
@@ -190,7 +192,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         for ending in [Ending::Message, Ending::Exit] {
-            let _ = read_frame(&bytes, ending, &lobby(), |_| false);
+            let _ = read_frame(&bytes, ending, &lobby(), None, |_| false);
             let _ = Record::decode(&bytes, ending);
         }
         let _ = Post::decode(&bytes);
@@ -219,7 +221,7 @@ proptest! {
             }
         }
         let altered = bytes != frame.to_vec();
-        let read = read_frame(&bytes, Ending::Message, &lobby(), |_| false);
+        let read = read_frame(&bytes, Ending::Message, &lobby(), None, |_| false);
         prop_assert!(!altered || !matches!(read, Ok(Arrival::Post(_))));
     }
 
@@ -241,7 +243,7 @@ fn a_byte_changed_anywhere_in_a_post_is_refused() {
         for flip in [1, 0x20] {
             let mut bytes = made.frame.to_vec();
             bytes[index] ^= flip;
-            let read = read_frame(&bytes, Ending::Message, &lobby(), |_| false);
+            let read = read_frame(&bytes, Ending::Message, &lobby(), None, |_| false);
             assert!(!matches!(read, Ok(Arrival::Post(_))), "byte {index}");
         }
     }
@@ -251,7 +253,7 @@ fn a_byte_changed_anywhere_in_a_post_is_refused() {
 fn a_post_signed_for_another_room_is_refused() {
     let post = say("hello");
     assert!(matches!(post.verify(&Domain::of_room("lobby2")), Err(RecordError::Signature)));
-    let read = read_frame(&post.frame, Ending::Message, &Domain::of_room("other"), |_| false);
+    let read = read_frame(&post.frame, Ending::Message, &Domain::of_room("other"), None, |_| false);
     assert!(matches!(read, Err((End::BadSignature, _))));
 }
 
@@ -277,7 +279,7 @@ fn nothing_may_stand_around_or_after_a_signature() {
         let padded = text.replace(from, to);
         assert_ne!(padded, text, "{from}");
         assert!(Post::decode(padded.as_bytes()).is_err(), "{to}");
-        let read = read_frame(padded.as_bytes(), Ending::Message, &lobby(), |_| false);
+        let read = read_frame(padded.as_bytes(), Ending::Message, &lobby(), None, |_| false);
         assert!(matches!(read, Err((End::BadRecord, _))), "{to}");
     }
 }
@@ -302,7 +304,7 @@ fn a_post_without_its_label_in_front_closes_the_link() {
         format!(r#"{{"type":"post","session":1,"author":"{author}","number":1}}<MSGENCD>"#),
     ] {
         assert!(is_post(frame.as_bytes()));
-        let read = read_frame(frame.as_bytes(), Ending::Message, &lobby(), |_| false);
+        let read = read_frame(frame.as_bytes(), Ending::Message, &lobby(), None, |_| false);
         assert!(matches!(read, Err((End::BadRecord, RecordError::Layout))));
     }
     // Nor does one come in by the back door, with its type written otherwise.
@@ -314,7 +316,7 @@ fn a_post_without_its_label_in_front_closes_the_link() {
 #[test]
 fn a_copy_is_known_before_its_record_is_read() {
     let frame = post_of("say", "this is no JSON");
-    let read = read_frame(&frame, Ending::Message, &lobby(), |label| label.number == 1);
+    let read = read_frame(&frame, Ending::Message, &lobby(), None, |label| label.number == 1);
     assert!(matches!(read, Ok(Arrival::Copy { number: 1, bytes, .. }) if bytes == frame.len()));
 }
 
@@ -653,7 +655,7 @@ fn a_post_of_a_later_kind_is_verified_all_the_same() {
     let hash = blake3::hash([b"hobnob post 1 lobby\n", unsigned.as_bytes()].concat().as_slice());
     let sig = hex::encode(alice().sign(hash.as_bytes()));
     let frame = format!("{unsigned},\"sig\":\"{sig}\"}}<MSGENCD>");
-    let read = read_frame(frame.as_bytes(), Ending::Message, &lobby(), |_| false);
+    let read = read_frame(frame.as_bytes(), Ending::Message, &lobby(), None, |_| false);
     assert!(matches!(read, Ok(Arrival::Post(post)) if post.body == Body::Unknown));
 }
 

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hobnob::wire::record::Control;
+use hobnob::wire::secure::LinkSecurity;
 use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 use support::wire::Wire;
@@ -216,7 +217,8 @@ fn deaf_peer(addr: &str) -> Wire {
     socket.set_recv_buffer_size(4_096).expect("a smaller buffer");
     let addr: std::net::SocketAddr = addr.parse().expect("an address");
     socket.connect(&addr.into()).expect("the node accepts connections");
-    let mut wire = Wire::over(socket.into(), "deaf");
+    let mut wire =
+        Wire::dial_over(socket.into(), "deaf", LinkSecurity::Plaintext).expect("nothing is awaited in the clear");
     for entry in wire.greet() {
         wire.send(&Control::Want { author: entry.0, session: entry.1, from: 1, answer: false });
     }
@@ -243,11 +245,11 @@ fn a_second_interrupt_ends_a_goodbye_that_hangs() {
     let deaf = deaf_peer(&alice.addr());
     alice.wait_for("the link to the deaf peer", |event| event["event"] == "linked" && event["peer"]["nick"] == "deaf");
     // A peer that is silent, too, would be let go after a while.
-    let mut socket = deaf.socket.try_clone().expect("a socket can be shared");
+    let socket = std::sync::Arc::clone(&deaf.socket);
     let (until, is_over) = mpsc::channel::<()>();
     thread::spawn(move || {
         while is_over.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
-            let _ = socket.write_all(&Control::Pong { token: 0 }.encode());
+            let _ = (&*socket).write_all(&Control::Pong { token: 0 }.encode());
         }
     });
     // More than its socket and the sending one hold.

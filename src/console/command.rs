@@ -27,6 +27,8 @@ pub enum Typed {
     Whoami,
     /// How are things?
     Status,
+    /// How do others join?
+    Invite,
     /// Tell who comes and goes, or no longer.
     Quiet,
     /// Clear the screen.
@@ -69,16 +71,17 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 12] = [
+pub const COMMANDS: [Usage; 13] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
     Usage { name: "names", form: "names", help: "tell who is here" },
-    Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, or about whose key begins so" },
+    Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, the start of a key, or NICK#KEY" },
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
     Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
+    Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
     Usage { name: "clear", form: "clear", help: "clear the screen" },
     Usage { name: "version", form: "version", help: "tell the version of this program" },
@@ -116,6 +119,7 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         "names" => Typed::Names,
         "whoami" => Typed::Whoami,
         "status" => Typed::Status,
+        "invite" => Typed::Invite,
         "quiet" => Typed::Quiet,
         "clear" => Typed::Clear,
         "version" => Typed::Version,

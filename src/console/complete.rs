@@ -11,7 +11,6 @@ use rustyline::{Context, Helper};
 
 use super::command::COMMANDS;
 use super::screen::Screen;
-use crate::wire::record::Nick;
 
 /// rustyline's hooks into this program.
 pub(super) struct LineHelper {
@@ -43,8 +42,8 @@ impl Completer for LineHelper {
     type Candidate = String;
 
     fn complete(&self, line: &str, cursor: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let nicks = self.screen.nicks.lock();
-        Ok(complete(line, cursor, nicks.values().map(Nick::as_str)))
+        let names = self.screen.naming.others(&self.screen.me);
+        Ok(complete(line, cursor, names.iter().map(String::as_str)))
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use unicode_normalization::char::canonical_combining_class;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthChar;
 
@@ -30,9 +31,28 @@ pub fn push_filtered(out: &mut String, text: &str) {
         out.push_str(text);
         return;
     }
-    for grapheme in text.graphemes(true) {
-        push_grapheme(out, grapheme);
+    let mut graphemes = text.graphemes(true).peekable();
+    while let Some(grapheme) = graphemes.next() {
+        push_grapheme(out, grapheme, graphemes.peek().and_then(|next| next.chars().next()));
     }
+}
+
+/// A name as it may be shown. Beyond what holds for text, nothing in it looks like a space.
+pub fn filter_name(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for part in name.split_inclusive(is_blank) {
+        let whole = part.strip_suffix(is_blank);
+        push_filtered(&mut out, whole.unwrap_or(part));
+        if let Some(blank) = part.chars().next_back().filter(|_| whole.is_some()) {
+            push_shown(&mut out, blank);
+        }
+    }
+    out
+}
+
+/// Takes cells and no ink.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || letter == '\u{2800}'
 }
 
 /// Whether a text is printable ASCII, newlines apart: the fast path. No early exit within a block, so
@@ -46,39 +66,91 @@ fn is_plain(text: &str) -> bool {
     text.as_bytes().chunks(256).all(|block| block.iter().fold(true, |all, byte| all & (0x20..0x7f).contains(byte)))
 }
 
-fn push_grapheme(out: &mut String, grapheme: &str) {
-    // Only a grapheme that comes out whole keeps its joiners: cut, it would fall into pieces.
-    let crowded = grapheme.chars().filter(|letter| is_mark(*letter)).count() > MARKS_PER_CHARACTER_MAX;
-    let whole = !crowded && !grapheme.chars().any(|letter| letter != JOINER && is_hidden(letter));
+/// `next` is what the grapheme behind begins with.
+fn push_grapheme(out: &mut String, grapheme: &str, next: Option<char>) {
+    let letters: Vec<char> = grapheme.chars().collect();
+    // Only a grapheme that comes out whole keeps what joins or parts its letters: cut, it would fall into pieces.
+    let crowded = letters.iter().filter(|letter| is_mark(**letter)).count() > MARKS_PER_CHARACTER_MAX;
+    let fits = |index: usize| fits(&letters, index, next);
+    let ordinary = |letter: char| !is_hidden(letter) && !is_selector(letter);
+    let whole = !crowded && letters.iter().enumerate().all(|(index, letter)| ordinary(*letter) || fits(index));
+    let mut based = false;
     let mut marks = 0;
-    let mut rest = grapheme.chars();
-    let mut first = true;
-    while let Some(letter) = rest.next() {
-        if letter == JOINER && whole && !first && rest.clone().any(|next| next != JOINER && !is_mark(next)) {
-            out.push(letter);
-        } else if is_hidden(letter) {
-            push_shown(out, letter);
-        } else if is_mark(letter) {
-            marks += 1;
-            if marks <= MARKS_PER_CHARACTER_MAX {
-                out.push(letter);
+    for (index, letter) in letters.iter().enumerate() {
+        if is_mark(*letter) {
+            // Without a letter to sit on it would sit on what was there before; this text has no say in that.
+            let stray = is_selector(*letter) && !fits(index);
+            if !based || stray {
+                push_shown(out, *letter);
+            } else if marks < MARKS_PER_CHARACTER_MAX {
+                marks += 1;
+                out.push(*letter);
             }
+        } else if is_hidden(*letter) && !(whole && fits(index)) {
+            push_shown(out, *letter);
         } else {
-            out.push(letter);
+            out.push(*letter);
+            based = true;
         }
-        first = false;
+    }
+}
+
+/// Whether one of the letters that are seen by what they do, and not by themselves, does something here.
+fn fits(letters: &[char], index: usize, next: Option<char>) -> bool {
+    let (before, behind) = letters.split_at_checked(index).unwrap_or_default();
+    let Some((letter, behind)) = behind.split_first() else { return false };
+    match *letter {
+        JOINER => !before.is_empty() && behind.iter().any(|next| *next != JOINER && !is_mark(*next)),
+        NON_JOINER => behind.is_empty() && next.is_some_and(|next| parts(before, next)),
+        selector if is_selector(selector) => is_selectable(before, behind),
+        _ => false,
     }
 }
 
 /// Between two emoji, or in Indic clusters, it makes one of them; elsewhere it is invisible.
 const JOINER: char = '\u{200d}';
 
+/// Keeps letters apart that would run into each other: Persian needs it within words, Indic scripts behind
+/// a virama; elsewhere it is invisible.
+const NON_JOINER: char = '\u{200c}';
+
+fn parts(before: &[char], next: char) -> bool {
+    let Some(first) = before.first() else { return false };
+    // The scripts of India have a block of 128 code points each.
+    let same_block = u32::from(*first) / 128 == u32::from(next) / 128;
+    let behind_virama = before.last().is_some_and(|last| canonical_combining_class(*last) == VIRAMA);
+    (behind_virama && same_block && next.is_alphabetic()) || (is_cursive(*first) && is_cursive(next))
+}
+
+/// The combining class of the marks that take a letter's vowel away.
+const VIRAMA: u8 = 9;
+
+/// Letters whose shape depends on those beside them: Arabic, Syriac, N'Ko, Mandaic, Mongolian.
+fn is_cursive(letter: char) -> bool {
+    letter.is_alphabetic()
+        && matches!(letter,
+            '\u{600}'..='\u{77f}' | '\u{7c0}'..='\u{7ff}' | '\u{840}'..='\u{8ff}' | '\u{1800}'..='\u{18af}')
+}
+
+/// Chooses between two ways to draw the letter before it.
+fn is_selector(letter: char) -> bool {
+    matches!(letter, '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// There is nothing to choose for ASCII letters, nor twice; digits become keys (`1️⃣`).
+fn is_selectable(before: &[char], behind: &[char]) -> bool {
+    before.last().is_some_and(|last| match last {
+        '0'..='9' => behind.first() == Some(&'\u{20e3}'),
+        last => !last.is_ascii_alphabetic() && !is_mark(*last) && !is_hidden(*last),
+    })
+}
+
 /// Takes no cell of its own, and is not one of those shown instead.
 fn is_mark(letter: char) -> bool {
     !is_hidden(letter) && letter.width() == Some(0)
 }
 
-/// Must never reach a terminal as it is; the joiner only inside a cluster.
+/// Must never reach a terminal as it is; the joiner and its contrary only where they do something.
 pub fn is_hidden(letter: char) -> bool {
     matches!(letter,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' // C0, DEL, C1

@@ -12,7 +12,7 @@ use super::goodbye::leave;
 use super::output::Output;
 use super::screen::Screen;
 use super::speaker::{Local, Speaker};
-use super::{Options, pipe, spawn_input, terminal};
+use super::{Naming, Options, pipe, spawn_input, terminal};
 use crate::args::ColorChoice;
 use crate::room::event::{Command, Said};
 
@@ -70,7 +70,13 @@ pub(super) struct Started {
 }
 
 /// Starts reading. Called by the thread that will print.
-pub(super) fn start(options: &Options, says: Sender<Said>, commands: Sender<Command>, local: Sender<Local>) -> Started {
+pub(super) fn start(
+    options: &Options,
+    naming: &Naming,
+    says: Sender<Said>,
+    commands: Sender<Command>,
+    local: Sender<Local>,
+) -> Started {
     let speaker = |says, screen| Speaker { commands, local, says, screen };
     let with_commands = options.commands;
     match options.input {
@@ -80,7 +86,7 @@ pub(super) fn start(options: &Options, says: Sender<Said>, commands: Sender<Comm
             spawn_input(move || guarded(&speaker, || pipe::run(&speaker, with_commands)));
         }
         Input::Terminal => {
-            if let Some((editor, printer, screen)) = terminal::open(options.me.nick.clone()) {
+            if let Some((editor, printer, screen)) = terminal::open(&options.me, naming.clone()) {
                 let speaker = speaker(None, Some(Arc::clone(&screen)));
                 let editing = Arc::clone(&screen);
                 spawn_input(move || guarded(&speaker, || terminal::run(editor, &editing, &speaker)));

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::print::{self, answer, notice, timestamp};
 use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Status};
+use crate::ticket::Ticket;
 use crate::wire::record::{Body, Post};
 
 /// Writes an event, where it has a JSON form. Answers are asked for by `push_names` and
@@ -29,8 +30,8 @@ pub fn push_told(name: &str, text: &str, out: &mut String) {
 
 /// Writes the answer to `/names`, or to `/whois` where only some are asked for.
 pub fn push_names(members: &[Member], whois: Option<&str>, out: &mut String) {
-    let asked = members.iter().filter(|member| whois.is_none_or(|who| answer::matches(member, who)));
-    let members: Vec<Value> = asked.map(member).collect();
+    let asked = whois.map_or_else(|| members.iter().collect(), |who| answer::find(members, who));
+    let members: Vec<Value> = asked.into_iter().map(member).collect();
     push("names", &json!({ "members": members }), out);
 }
 
@@ -53,6 +54,19 @@ pub fn push_status(status: &Status, out: &mut String) {
     push("status", &fields, out);
 }
 
+/// Writes the answer to `/invite`.
+pub fn push_ticket(ticket: &Ticket, out: &mut String) {
+    let addresses: Vec<String> = ticket.addresses.iter().map(ToString::to_string).collect();
+    let fields = json!({
+        "ticket": *ticket.to_line(),
+        "room": ticket.room,
+        "addresses": addresses,
+        "host": ticket.host,
+        "secret": ticket.secret.is_some(),
+    });
+    push("ticket", &fields, out);
+}
+
 fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Listening { addr, id, room } => ("listening", json!({ "addr": addr, "id": id, "room": room })),
@@ -70,6 +84,11 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
             let text = format!("the key {} signed two different messages under one number", author.id);
             ("warning", json!({ "text": text, "from": person(author) }))
         }
+        Event::Clash { member, others, .. } => {
+            let members: Vec<&Person> = [member].into_iter().chain(others).collect();
+            let people: Vec<Value> = members.iter().map(|member| person(member)).collect();
+            ("warning", json!({ "text": notice::clash(&members), "members": people }))
+        }
         Event::Delivered { posts, members } => ("delivered", json!({ "posts": posts, "members": members })),
         Event::Undelivered { missing } => {
             let people: Vec<Value> = missing.iter().map(person).collect();
@@ -78,7 +97,7 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Skipped { notices } => ("warning", json!({ "text": notice::skipped(*notices) })),
         Event::Warning(text) => ("warning", json!({ "text": text })),
         Event::Refused(text) => ("error", json!({ "text": text })),
-        Event::Said { .. } | Event::Names(_) | Event::Status(_) | Event::Ended(_) => return None,
+        Event::Said { .. } | Event::Present(_) | Event::Names(_) | Event::Status(_) | Event::Ended(_) => return None,
     })
 }
 

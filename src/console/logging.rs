@@ -17,23 +17,22 @@ pub(super) fn divert(console: Option<Sender<Local>>) {
     *CONSOLE.lock() = console;
 }
 
-/// The target for a logger that writes a line at once, as `env_logger` does.
+/// The target for a logger that writes a record at once, as `env_logger` does.
 #[derive(Debug, Default)]
 pub struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        let mut lines = String::with_capacity(text.len());
-        for line in text.lines() {
-            push_filtered(&mut lines, line);
-            lines.push('\n');
-        }
+        // A record is one line, whatever it quotes: nobody else writes into the log.
+        let mut line = String::with_capacity(text.len());
+        push_filtered(&mut line, text.trim_end_matches('\n'));
+        line.push('\n');
         let console = CONSOLE.lock().clone();
         // A full queue means a busy screen; better a line out of place than none, or a wait.
-        let left = match console.map(|console| console.try_send(Local::Log(lines.clone()))) {
+        let left = match console.map(|console| console.try_send(Local::Log(line.clone()))) {
             Some(Ok(())) => return Ok(bytes.len()),
-            _ => lines,
+            _ => line,
         };
         io::stderr().lock().write_all(left.as_bytes())?;
         Ok(bytes.len())

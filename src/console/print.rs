@@ -13,9 +13,11 @@ use jiff::tz::TimeZone;
 use memchr::memchr_iter;
 use unicode_width::UnicodeWidthStr;
 
-use super::filter::{filter, is_plain_lines, push_filtered};
+use super::filter::{is_plain_lines, push_filtered};
+use super::naming::Naming;
 use crate::identity::Id;
 use crate::room::event::{Event, Member, Person, Status};
+use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
 /// What is to be written, in order.
@@ -43,6 +45,7 @@ pub struct Style {
 pub struct Printer {
     style: Style,
     me: Id,
+    naming: Naming,
     clock: Clock,
     /// Whose line goes on: the last thing written was a part of it.
     open: Option<(FeedId, usize)>,
@@ -50,24 +53,22 @@ pub struct Printer {
     links: usize,
 }
 
-/// The name by which a member is shown. Two that look alike will get a key tag here.
-pub fn display_name(person: &Person) -> String {
-    filter(person.nick.as_str())
-}
-
 impl Printer {
-    /// A printer for this identity.
-    pub fn new(style: Style, me: Id) -> Self {
-        Self { style, me, clock: Clock::new(), open: None, links: 0 }
+    /// A printer for this identity. It keeps the names of those who are here.
+    pub fn new(style: Style, me: &Person, naming: Naming) -> Self {
+        naming.insert(me);
+        Self { style, me: me.id, naming, clock: Clock::new(), open: None, links: 0 }
     }
 
     /// Prints what happened. The answers to commands are asked for by `names` and `status`.
     pub fn event(&mut self, event: &Event, shown: &mut Shown) {
+        self.naming.before(event);
         if let Event::Said { post, .. } = event {
             self.said(post, shown);
         } else if let Some(notice) = self.notice_of(event) {
             self.put(&notice, shown);
         }
+        self.naming.after(event);
     }
 
     /// Tells one or several lines of this program's own making; they are filtered all the same.
@@ -91,8 +92,22 @@ impl Printer {
 
     /// Tells how things are, or only who we are.
     pub fn status(&mut self, status: &Status, only_me: bool, shown: &mut Shown) {
-        let text = if only_me { answer::whoami(status) } else { answer::status(status, &mut self.clock) };
+        let text = if only_me {
+            answer::whoami(status, &self.naming)
+        } else {
+            answer::status(status, &self.naming, &mut self.clock)
+        };
         self.tell(&text, shown);
+    }
+
+    /// Tells a ticket, on a line of its own.
+    pub fn ticket(&mut self, ticket: &Ticket, shown: &mut Shown) {
+        let about = if ticket.secret.is_some() {
+            "a ticket; whoever has it can join, so pass it on in private:"
+        } else {
+            "a ticket, for whoever is to join:"
+        };
+        self.tell(&format!("{about}\n{}", *ticket.to_line()), shown);
     }
 
     /// Stops or goes on telling who comes and goes; says which.
@@ -131,7 +146,7 @@ impl Printer {
 
     /// Writes time and name; returns the cells that they take.
     fn push_prefix(&mut self, post: &Post, action: bool, out: &mut String) -> usize {
-        let name = display_name(&Person::of(post));
+        let name = self.naming.name(&Person::of(post));
         let (before, behind) = if action { ("* ", " ") } else { ("", ": ") };
         let time = self.clock.time(post.at);
         let cells = time.len() + 1 + before.len() + name.width() + behind.len();

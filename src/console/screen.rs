@@ -5,7 +5,6 @@
 //! the screen), so the printing thread waits for that short time. Without locks, as each side may be
 //! blocked in rustyline while the other one needs to know.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +14,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustyline::ExternalPrinter;
 
+use super::Naming;
 use crate::identity::Id;
+use crate::room::event::Person;
 use crate::wire::record::Nick;
 
 /// How often waits look again by themselves; what they wait for wakes them anyway.
@@ -44,15 +45,16 @@ pub(super) struct Screen {
     prompted: AtomicBool,
     /// Whom to wake when editing begins.
     printer: Thread,
-    /// Who is here, for completion.
-    pub(super) nicks: Mutex<BTreeMap<Id, Nick>>,
+    /// The names of those who are here, for completion, and who needs none.
+    pub(super) naming: Naming,
+    pub(super) me: Id,
     /// The own name, for the prompt.
     pub(super) nick: Mutex<Nick>,
 }
 
 impl Screen {
     /// Made by the thread that will print.
-    pub(super) fn new(nick: Nick) -> Arc<Self> {
+    pub(super) fn new(me: &Person, naming: Naming) -> Arc<Self> {
         Arc::new(Self {
             editing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -61,8 +63,9 @@ impl Screen {
             drawn: AtomicU64::new(0),
             prompted: AtomicBool::new(false),
             printer: thread::current(),
-            nicks: Mutex::default(),
-            nick: Mutex::new(nick),
+            naming,
+            me: me.id,
+            nick: Mutex::new(me.nick.clone()),
         })
     }
 

@@ -13,11 +13,12 @@ use rustyline::history::FileHistory;
 use rustyline::{Behavior, ColorMode, Config, Editor, GraphemeClusterMode};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::Naming;
 use super::complete::LineHelper;
 use super::goodbye::{is_asked, leave, leave_or_exit};
 use super::screen::{Screen, ScreenPrinter};
 use super::speaker::{Gone, Speaker};
-use crate::wire::record::Nick;
+use crate::room::event::Person;
 
 /// Lines that the Up key reaches.
 const HISTORY_LINES_MAX: usize = 1_000;
@@ -29,8 +30,8 @@ const TAB_CELLS: usize = 8;
 pub(super) type LineEditor = Editor<LineHelper, FileHistory>;
 
 /// Sets up the editor and its printing end. `None` where the terminal cannot do that (TERM=dumb).
-pub(super) fn open(nick: Nick) -> Option<(LineEditor, ScreenPrinter, Arc<Screen>)> {
-    let screen = Screen::new(nick);
+pub(super) fn open(me: &Person, naming: Naming) -> Option<(LineEditor, ScreenPrinter, Arc<Screen>)> {
+    let screen = Screen::new(me, naming);
     // The line being typed must not get into a file or pipe on stdout.
     let behavior = if io::stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm };
     let config = Config::builder()

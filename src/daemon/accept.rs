@@ -3,15 +3,15 @@
 //! The cap on links is checked here, before a thread is spawned. When the system is out of
 //! descriptors it pauses and goes on.
 
-use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use crate::limits::LINKS_ACCEPTED_MAX;
 use crate::wire::end::End;
-use crate::wire::record::Control;
+use crate::wire::secure;
 
 use super::Shared;
 use super::router::Message;
@@ -25,19 +25,13 @@ pub(super) fn start(listener: TcpListener, shared: Shared) -> io::Result<()> {
     super::spawn("accept".to_owned(), None, &alarm, move || run(&listener, &shared))
 }
 
-/// Says why, as far as a new socket takes it: a few bytes always fit.
-fn turn_away(mut socket: &TcpStream) {
-    let exit = Control::Exit { reason: End::Full.word().to_owned(), text: End::Full.text().to_owned() };
-    let _ = socket.set_nonblocking(true).and_then(|()| socket.write_all(&exit.encode()));
-}
-
 fn run(listener: &TcpListener, shared: &Shared) {
     loop {
         match listener.accept() {
             Ok((socket, remote)) => {
                 if shared.links.load(Ordering::Relaxed) >= LINKS_ACCEPTED_MAX {
-                    log::warn!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
-                    turn_away(&socket);
+                    log::info!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
+                    secure::write_exit(&socket, End::Full);
                     continue;
                 }
                 if shared.messages.send(Message::Accepted(socket, remote)).is_err() {

@@ -1,23 +1,25 @@
 //! Reader threads, one a link: bytes become runs of checked records for the router.
 //!
-//! A reader blocks on its socket and on the router's channel and on nothing else. It checks layout
+//! That of an accepted connection begins with the handshake. A reader blocks on its socket and on the router's channel and on nothing else. It checks layout
 //! and signatures, so that a burst is verified on as many cores as it has links, and drops copies
 //! of what was seen before it parses them. The frame that breaks a rule ends its link.
 
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::limits::{FRAME_MS_MAX, READER_STACK_BYTES};
+use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, READER_STACK_BYTES};
 use crate::room::intake::read_frame;
 use crate::room::{Arrival, Input, LinkId};
 use crate::wire::end::End;
 use crate::wire::frame::FrameBuffer;
-use crate::wire::secure::Receiver;
+use crate::wire::record::Channel;
+use crate::wire::secure::{Receiver, Secured};
 
 use super::Shared;
-use super::router::Message;
+use super::router::{Greeted, Message};
 
 /// How often a reader looks at the clock while nothing comes.
 const LOOK_UP: Duration = Duration::from_secs(1);
@@ -31,20 +33,48 @@ impl Drop for Count {
     }
 }
 
-pub(super) fn start(link: LinkId, receiver: Receiver, shared: &Shared) -> io::Result<()> {
-    receiver.socket().set_read_timeout(Some(LOOK_UP))?;
+/// Starts the reader of a link whose handshake is over.
+pub(super) fn start(link: LinkId, receiver: Receiver, channel: Option<Channel>, shared: &Shared) -> io::Result<()> {
+    let reader = Reader::new(link, receiver, channel, shared.clone());
+    spawn(link, shared, move || reader.run())
+}
+
+/// Starts the reader of a connection that was accepted.
+pub(super) fn start_accepted(
+    link: LinkId,
+    socket: Arc<TcpStream>,
+    remote: SocketAddr,
+    shared: &Shared,
+) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_millis(HANDSHAKE_MS_MAX);
+    let its = shared.clone();
+    spawn(link, shared, move || match its.endpoint.accept(&socket, deadline) {
+        Ok(Secured { receiver, sender, channel }) => {
+            let greeted = Message::Greeted(link, Greeted { sender, channel });
+            if its.messages.send(greeted).is_ok() {
+                Reader::new(link, receiver, channel, its).run();
+            }
+        }
+        Err(error) => {
+            log::info!("link {link}: {remote}: {}: {error}", error.end());
+            let _ = its.messages.send(Message::Room(Input::Broken { link, end: error.end() }));
+        }
+    })
+}
+
+fn spawn(link: LinkId, shared: &Shared, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     shared.links.fetch_add(1, Ordering::Relaxed);
     let count = Count(Arc::clone(&shared.links));
-    let reader = Reader { link, receiver, buffer: FrameBuffer::new(), partial_since: None, shared: shared.clone() };
     super::spawn(format!("reader-{link}"), Some(READER_STACK_BYTES), shared, move || {
         let _count = count;
-        reader.run();
+        body();
     })
 }
 
 struct Reader {
     link: LinkId,
     receiver: Receiver,
+    channel: Option<Channel>,
     buffer: FrameBuffer,
     /// Since when the frame at the end of the buffer has been incomplete.
     partial_since: Option<Instant>,
@@ -52,35 +82,53 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(link: LinkId, receiver: Receiver, channel: Option<Channel>, shared: Shared) -> Self {
+        Self { link, receiver, channel, buffer: FrameBuffer::new(), partial_since: None, shared }
+    }
+
     fn run(mut self) {
-        let end = loop {
+        let end = self.read_to_the_end();
+        let _ = self.shared.messages.send(Message::Room(Input::Broken { link: self.link, end }));
+    }
+
+    /// Reads until the link ends; why it did.
+    fn read_to_the_end(&mut self) -> End {
+        if self.receiver.socket().set_read_timeout(Some(LOOK_UP)).is_err() {
+            return End::Vanished;
+        }
+        loop {
             match self.buffer.fill(&mut self.receiver) {
-                Ok(0) => break End::Vanished,
+                Ok(0) => return End::Vanished,
                 Ok(_) => {}
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                         if self.is_late() {
-                            break End::FrameTimeout;
+                            return End::FrameTimeout;
                         }
+                        self.buffer.relax();
+                        self.receiver.relax();
                         continue;
                     }
                     io::ErrorKind::Interrupted => continue,
-                    _ => break End::Vanished,
+                    io::ErrorKind::InvalidData => {
+                        log::info!("link {}: {}", self.link, End::BadCipher);
+                        return End::BadCipher;
+                    }
+                    _ => return End::Vanished,
                 },
             }
             let (run, end) = self.take_run();
             if self.is_late() {
-                break End::FrameTimeout;
+                return End::FrameTimeout;
             }
             let arrived = Input::Arrived { link: self.link, run };
             if self.shared.messages.send(Message::Room(arrived)).is_err() {
-                return;
+                return End::Vanished;
             }
             if let Some(end) = end {
-                break end;
+                return end;
             }
-        };
-        let _ = self.shared.messages.send(Message::Room(Input::Broken { link: self.link, end }));
+        }
     }
 
     /// All whole records that have arrived, up to the first that breaks a rule.
@@ -91,15 +139,16 @@ impl Reader {
                 Ok(Some(found)) => found,
                 Ok(None) => break,
                 Err(error) => {
-                    log::warn!("link {}: {error}", self.link);
+                    log::info!("link {}: {error}", self.link);
                     return (run, Some(End::BadFrame));
                 }
             };
             let seen = &self.shared.seen;
-            match read_frame(frame, ending, &self.shared.domain, |label| seen.read().is_copy(label)) {
+            let (domain, channel) = (&self.shared.domain, self.channel.as_ref());
+            match read_frame(frame, ending, domain, channel, |label| seen.read().is_copy(label)) {
                 Ok(arrival) => run.push(arrival),
                 Err((end, error)) => {
-                    log::warn!("link {}: {end}: {error}", self.link);
+                    log::info!("link {}: {end}: {error}", self.link);
                     return (run, Some(end));
                 }
             }

@@ -4,17 +4,20 @@
 //! input. Piped text is taken only while the room allows, which is what paces a source; events
 //! go to the console as fast as it takes them, and wait in the room until then.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, TryRecvError, TrySendError, bounded};
 
 use crate::limits::TICK_MS;
 use crate::room::event::{Event, Outcome};
-use crate::room::{Config, DialId, Input, LinkId, Output, Room};
-use crate::wire::record::Control;
-use crate::wire::secure;
+use crate::room::{Config, DialFailure, DialId, Input, LinkId, Output, Room};
+use crate::wire::end::End;
+use crate::wire::record::{Channel, Control};
+use crate::wire::secure::{self, Secured, Sender};
 
 use super::writer::{Handle, Order};
 use super::{Clock, Console, Shared, dial, reader};
@@ -26,12 +29,21 @@ pub(super) enum Message {
     Room(Input),
     /// Somebody has connected.
     Accepted(TcpStream, SocketAddr),
+    /// The handshake of an accepted connection is over; its reader goes on.
+    Greeted(LinkId, Greeted),
     /// A dial has ended.
-    Dialled(DialId, Result<(TcpStream, SocketAddr), String>),
+    Dialled(DialId, Result<Box<(Secured, SocketAddr)>, DialFailure>),
     /// Bytes of frames that were written, per link.
     Drained(Vec<(LinkId, usize)>),
     /// A thread has failed.
     Panicked(String),
+}
+
+/// What the handshake of an accepted connection leaves to the router.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    pub(super) sender: Sender,
+    pub(super) channel: Option<Channel>,
 }
 
 /// One look in so many is at all that may have come, not at messages first. A guess: a flood costs the
@@ -61,6 +73,7 @@ pub(super) fn start(
             console,
             piping: true,
             unsent: None,
+            knocking: BTreeMap::new(),
             next_link: 1,
             next_tick_at: 0,
             turn: 0,
@@ -81,6 +94,8 @@ struct Router {
     piping: bool,
     /// An event that the console had no room for.
     unsent: Option<Event>,
+    /// Accepted connections in their handshakes.
+    knocking: BTreeMap<LinkId, (Arc<TcpStream>, SocketAddr)>,
     next_link: LinkId,
     next_tick_at: u64,
     turn: u32,
@@ -171,9 +186,10 @@ impl Router {
     fn take(&mut self, message: Message) {
         match message {
             Message::Room(input) => self.step(input),
-            Message::Accepted(socket, remote) => self.connect(socket, remote, None),
-            Message::Dialled(dial, Ok((socket, remote))) => self.connect(socket, remote, Some(dial)),
-            Message::Dialled(dial, Err(error)) => self.step(Input::DialFailed { dial, error }),
+            Message::Accepted(socket, remote) => self.knocked(socket, remote),
+            Message::Greeted(link, greeted) => self.greeted(link, greeted),
+            Message::Dialled(dial, Ok(dialled)) => self.dialled(dial, dialled.0, dialled.1),
+            Message::Dialled(dial, Err(failure)) => self.step(Input::DialFailed { dial, failure }),
             Message::Drained(links) => {
                 for (link, bytes) in links {
                     self.step(Input::Drained { link, bytes });
@@ -197,15 +213,20 @@ impl Router {
         for output in out {
             match output {
                 Output::Send { links, frame } => self.send(links, frame),
-                Output::Close { link, end } => {
-                    log::info!("link {link} is closed: {end}");
-                    let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
-                    self.writer(link, Order::Close(link, exit.encode()));
+                Output::Admit { link } => {
+                    if let Some((socket, remote)) = self.knocking.get(&link)
+                        && let Err(error) = reader::start_accepted(link, Arc::clone(socket), *remote, &self.shared)
+                    {
+                        log::warn!("{remote}: {error}");
+                        failed.push(Input::Broken { link, end: End::Vanished });
+                    }
                 }
+                Output::Close { link, end } => self.close(link, end),
                 Output::Dial { dial, target } => {
                     log::debug!("dial {dial}: {target:?}");
                     if let Err(error) = dial::start(dial, target, &self.shared) {
-                        failed.push(Input::DialFailed { dial, error: error.to_string() });
+                        let failure = DialFailure::Unreached(error.to_string());
+                        failed.push(Input::DialFailed { dial, failure });
                     }
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
@@ -240,27 +261,72 @@ impl Router {
         }
         for (writer, share) in self.writers.iter().zip(shares) {
             if !share.is_empty() {
-                writer.order(Order::Send(share, std::sync::Arc::clone(&frame)));
+                writer.order(Order::Send(share, Arc::clone(&frame)));
             }
         }
     }
 
-    /// Gives a connection its number, its writer and its reader, then tells the room.
-    fn connect(&mut self, socket: TcpStream, remote: SocketAddr, dial: Option<DialId>) {
+    /// Ends a link, or a handshake.
+    fn close(&mut self, link: LinkId, end: End) {
+        log::info!("link {link} is closed: {end}");
+        if let Some((socket, remote)) = self.knocking.remove(&link) {
+            log::info!("{remote}: {}", end.text());
+            secure::write_exit(&socket, end);
+            // Its reader is in the handshake.
+            let _ = socket.shutdown(Shutdown::Both);
+        } else {
+            let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
+            self.writer(link, Order::Close(link, exit.encode()));
+        }
+    }
+
+    fn new_link(&mut self, way: &str, remote: SocketAddr) -> LinkId {
         let link = self.next_link;
         self.next_link += 1;
-        log::debug!("link {link}: {} {remote}", if dial.is_some() { "dialled" } else { "accepted" });
-        let made = socket.set_nodelay(true).and_then(|()| socket.local_addr()).and_then(|local| {
-            let (receiver, sender) = secure::split(socket);
+        log::debug!("link {link}: {way} {remote}");
+        link
+    }
+
+    /// Somebody has connected; the room says whether a thread is spent on it.
+    fn knocked(&mut self, socket: TcpStream, remote: SocketAddr) {
+        let link = self.new_link("accepted", remote);
+        self.knocking.insert(link, (Arc::new(socket), remote));
+        self.step(Input::Knocked { link, remote });
+    }
+
+    fn greeted(&mut self, link: LinkId, greeted: Greeted) {
+        // The room may have closed it meanwhile.
+        let Some((socket, remote)) = self.knocking.remove(&link) else { return };
+        let Greeted { sender, channel } = greeted;
+        match socket.local_addr() {
+            Ok(local) => {
+                self.writer(link, Order::Open(link, sender));
+                self.step(Input::Connected { link, dial: None, remote, local: local.ip(), channel });
+            }
+            Err(error) => {
+                log::warn!("{remote}: {error}");
+                self.step(Input::Broken { link, end: End::Vanished });
+            }
+        }
+    }
+
+    /// Gives a dialled link its number, its writer and its reader, then tells the room.
+    fn dialled(&mut self, dial: DialId, secured: Secured, remote: SocketAddr) {
+        let link = self.new_link("dialled", remote);
+        let Secured { receiver, sender, channel } = secured;
+        let made = sender.socket().local_addr().and_then(|local| {
             // Without a reader nobody would ever close what the writer holds.
-            reader::start(link, receiver, &self.shared)?;
-            self.writer(link, Order::Open(link, sender));
+            reader::start(link, receiver, channel, &self.shared)?;
             Ok(local.ip())
         });
-        match (made, dial) {
-            (Ok(local), _) => self.step(Input::Connected { link, dial, remote, local }),
-            (Err(error), Some(dial)) => self.step(Input::DialFailed { dial, error: error.to_string() }),
-            (Err(error), None) => log::warn!("{remote}: {error}"),
+        match made {
+            Ok(local) => {
+                self.writer(link, Order::Open(link, sender));
+                self.step(Input::Connected { link, dial: Some(dial), remote, local, channel });
+            }
+            Err(error) => {
+                self.step(Input::DialFailed { dial, failure: DialFailure::Unreached(error.to_string()) });
+            }
         }
     }
 

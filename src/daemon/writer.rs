@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::room::LinkId;
+use crate::room::{Input, LinkId};
 use crate::wire::Frame;
 use crate::wire::secure;
 
@@ -78,6 +78,8 @@ struct Writer {
     fresh: BTreeSet<LinkId>,
     /// Links whose sockets were full.
     blocked: BTreeSet<LinkId>,
+    /// Links whose keys have served long enough.
+    worn: BTreeSet<LinkId>,
     closing: BTreeMap<LinkId, Closing>,
     finishing: Option<Sender<()>>,
     messages: Sender<Message>,
@@ -96,6 +98,7 @@ pub(super) fn start(index: usize, shared: &Shared) -> io::Result<Handle> {
         links: BTreeMap::new(),
         fresh: BTreeSet::new(),
         blocked: BTreeSet::new(),
+        worn: BTreeSet::new(),
         closing: BTreeMap::new(),
         finishing: None,
         messages: shared.messages.clone(),
@@ -170,6 +173,9 @@ impl Writer {
                         self.blocked.insert(link);
                     }
                     drained.push((link, bytes));
+                    if sender.is_worn() && self.worn.insert(link) {
+                        let _ = self.messages.send(Message::Room(Input::Worn { link }));
+                    }
                 }
                 Err(_) => self.drop_link(link),
             }
@@ -183,6 +189,7 @@ impl Writer {
     /// Forgets a link; its reader notices the end of the socket.
     fn drop_link(&mut self, link: LinkId) {
         self.blocked.remove(&link);
+        self.worn.remove(&link);
         self.closing.remove(&link);
         if let Some(sender) = self.links.remove(&link) {
             let _ = sender.socket().shutdown(Shutdown::Both);

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::identity::Identity;
+use crate::identity::{Id, Identity};
 use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::record::{Ack, Control, FeedId, Nick, Post};
+use crate::wire::record::{Ack, Channel, Control, FeedId, Nick, Post};
 
 use super::event::{Command, Outcome, Said};
 use super::{DialId, LinkId, Reach, Target};
@@ -18,6 +18,22 @@ pub struct Now {
     pub mono: u64,
     /// Milliseconds since 1970; may jump.
     pub wall: u64,
+}
+
+/// A peer that the user named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// `host:port`.
+    pub addr: String,
+    /// Who has to answer there, where a ticket says so.
+    pub key: Option<Id>,
+}
+
+impl Named {
+    /// Whoever answers there.
+    pub fn anybody(addr: impl Into<String>) -> Self {
+        Self { addr: addr.into(), key: None }
+    }
 }
 
 /// What a room is made with.
@@ -36,7 +52,7 @@ pub struct Config {
     /// Where peers are accepted.
     pub listening: Option<SocketAddr>,
     /// The peers that the user named.
-    pub named: Vec<String>,
+    pub named: Vec<Named>,
     /// The run ends with its input.
     pub passing: bool,
     /// How long a passing run looks for a peer, in milliseconds.
@@ -56,9 +72,16 @@ pub struct Config {
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// A connection was made or accepted.
+    /// Somebody has connected, of whom nothing is known. Answered by `Output::Admit` or `Output::Close`.
+    Knocked {
+        /// The connection's number, never used before.
+        link: LinkId,
+        /// The address of the other end.
+        remote: SocketAddr,
+    },
+    /// The handshake of a connection is over.
     Connected {
-        /// Its number, never used before.
+        /// Its number: that of `Knocked`, or one never used before.
         link: LinkId,
         /// The dial that made it; `None` for an accepted one.
         dial: Option<DialId>,
@@ -66,13 +89,15 @@ pub enum Input {
         remote: SocketAddr,
         /// Our address of the connection.
         local: IpAddr,
+        /// What binds an identity to the link; `None` in the clear.
+        channel: Option<Channel>,
     },
-    /// A dial made no connection.
+    /// A dial made no link.
     DialFailed {
         /// Which.
         dial: DialId,
-        /// Why, for people.
-        error: String,
+        /// Why.
+        failure: DialFailure,
     },
     /// Bytes arrived: the whole records among them, in order; none is possible.
     Arrived {
@@ -87,6 +112,11 @@ pub enum Input {
         link: LinkId,
         /// Why.
         end: End,
+    },
+    /// A link's keys have been used so often that it should be made anew.
+    Worn {
+        /// Which link.
+        link: LinkId,
     },
     /// Frames were written to a socket.
     Drained {
@@ -103,6 +133,15 @@ pub enum Input {
     Shown,
     /// Time passed.
     Tick,
+}
+
+/// Why a dial made no link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialFailure {
+    /// Nobody was reached, or the connection broke: what happened, for people.
+    Unreached(String),
+    /// Somebody answered, and one of the two sides does not want the link.
+    Refused(End),
 }
 
 /// One record of a run.
@@ -128,6 +167,11 @@ pub enum Arrival {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Output {
+    /// Begin the handshake with somebody who knocked.
+    Admit {
+        /// Whom.
+        link: LinkId,
+    },
     /// Queue a frame for these links.
     Send {
         /// To whom.

@@ -78,6 +78,17 @@ pub enum Event {
         /// The name until now.
         old: Nick,
     },
+    /// From now on names look alike; told once for each pair, while both are here.
+    Clash {
+        /// Who came, or took the name.
+        member: Person,
+        /// Who was here: `LOOKALIKES_TOLD_MAX` of them.
+        others: Vec<Person>,
+        /// A run that ends with its input on one side: terminals do not announce it.
+        passing: bool,
+    },
+    /// All who are here, the own identity included: told anew where notices were skipped.
+    Present(Vec<Person>),
     /// Somebody said something; `post.text()` is what.
     Said {
         /// The post.
@@ -155,6 +166,8 @@ pub struct Status {
     pub session: u64,
     /// Where peers are accepted.
     pub listening: Option<SocketAddr>,
+    /// Where others reach this node, as far as it knows and tells them.
+    pub addresses: Vec<SocketAddr>,
     /// The links.
     pub links: Vec<LinkStatus>,
     /// Addresses that are being dialled, with the last failure.

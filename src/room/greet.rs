@@ -6,7 +6,7 @@
 //! which feeds are open and which are quiet, and posts flow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::limits::{
     ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINKS_GREETING_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS,
@@ -17,7 +17,7 @@ use crate::wire::record::{Control, Entry, FeedId, Hello, VERSION};
 use super::event::Event;
 use super::links::{Incoming, Link, Outgoing, Paging};
 use super::overlay::{DialId, Reach, Target};
-use super::{LinkId, Output, Room};
+use super::{DialFailure, LinkId, Output, Room};
 
 /// Whether what was said before we came has been caught up with, as far as the first links told.
 #[derive(Debug, Default)]
@@ -55,27 +55,29 @@ impl Completion {
 }
 
 impl Room {
-    pub(super) fn connected(
-        &mut self,
-        link: LinkId,
-        dial: Option<DialId>,
-        remote: SocketAddr,
-        local: IpAddr,
-        out: &mut Vec<Output>,
-    ) {
-        let state = Link::new(remote, local, dial, self.now.mono, self.now.wall);
-        self.links.insert(link, state);
-        if dial.is_some() {
-            return;
-        }
+    /// Lets a stranger begin the handshake. Of those who have not said hello the oldest makes room.
+    pub(super) fn knocked(&mut self, link: LinkId, _remote: SocketAddr, out: &mut Vec<Output>) {
         let greeting = self.links.iter().filter(|(_, link)| !link.is_up() && link.dial.is_none());
-        if greeting.clone().count() > LINKS_GREETING_MAX {
-            let oldest = greeting.map(|(id, _)| *id).next();
-            if let Some(oldest) = oldest {
-                self.close(oldest, End::Crowded, out);
-            }
+        let unfinished: BTreeSet<LinkId> = greeting.map(|(id, _)| *id).chain(self.knocks.keys().copied()).collect();
+        if unfinished.len() >= LINKS_GREETING_MAX
+            && let Some(oldest) = unfinished.first()
+        {
+            self.close(*oldest, End::Crowded, out);
         }
-        self.say_hello(link, out);
+        self.knocks.insert(link, self.now.mono);
+        out.push(Output::Admit { link });
+    }
+
+    pub(super) fn connected(&mut self, link: LinkId, mut state: Link, out: &mut Vec<Output>) {
+        // The time for the handshake includes that for the hello.
+        if let Some(at) = self.knocks.remove(&link) {
+            state.opened_at = at;
+        }
+        let dialled_us = state.dial.is_none();
+        self.links.insert(link, state);
+        if dialled_us {
+            self.say_hello(link, out);
+        }
     }
 
     fn say_hello(&mut self, link: LinkId, out: &mut Vec<Output>) {
@@ -89,6 +91,8 @@ impl Room {
             nick: self.config.nick.clone(),
             seen: state.remote.ip(),
             listens: self.overlay.reach() == Reach::Dialable,
+            time: self.now.wall,
+            proof: state.channel.map(|channel| channel.prove(&self.domain, &self.config.identity)),
         };
         self.send(link, &Control::Hello(hello), out);
     }
@@ -99,7 +103,7 @@ impl Room {
         if state.is_up() {
             return self.close(link, End::OutOfTurn, out);
         }
-        if let Some(end) = self.objection(&hello) {
+        if let Some(end) = self.objection(&hello).or_else(|| self.wrong_host(dial, &hello)) {
             return self.refuse(link, dial, end, &hello, out);
         }
         if let Some(dial) = dial
@@ -138,6 +142,12 @@ impl Room {
         }
     }
 
+    /// A ticket says who its host is, and somebody else answers there.
+    fn wrong_host(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
+        let host = self.overlay.host(dial?)?;
+        (hello.id != host).then_some(End::HostKey)
+    }
+
     fn refuse(&mut self, link: LinkId, dial: Option<DialId>, end: End, hello: &Hello, out: &mut Vec<Output>) {
         if let Some(target) = dial.and_then(|dial| self.overlay.target(dial).cloned()) {
             if end == End::Myself {
@@ -150,6 +160,11 @@ impl Room {
                 let why = match end {
                     End::Room => format!("is in the room {:?}, not in {:?}", hello.room, self.config.room),
                     End::Version => format!("speaks version {} of the protocol, not {VERSION}", hello.version),
+                    End::HostKey => {
+                        let host = dial.and_then(|dial| self.overlay.host(dial));
+                        let host = host.map_or_else(String::new, |host| host.short());
+                        format!("{}: its key is {}, not {host}", end.text(), hello.id.short())
+                    }
                     _ => end.text().to_owned(),
                 };
                 self.unreached(&target, &why);
@@ -318,9 +333,12 @@ impl Room {
 
     /// Ends a link from our side.
     pub(super) fn close(&mut self, link: LinkId, end: End, out: &mut Vec<Output>) {
-        let Some(state) = self.links.remove(&link) else { return };
-        out.push(Output::Close { link, end });
-        self.link_gone(link, &state, end);
+        if self.knocks.remove(&link).is_some() {
+            out.push(Output::Close { link, end });
+        } else if let Some(state) = self.links.remove(&link) {
+            out.push(Output::Close { link, end });
+            self.link_gone(link, &state, end);
+        }
     }
 
     /// The peer has said why it ends the link.
@@ -366,9 +384,16 @@ impl Room {
         }
     }
 
-    pub(super) fn dial_failed(&mut self, dial: DialId, error: &str) {
-        if let Some(target) = self.overlay.finish(dial) {
-            self.unreached(&target, error);
+    pub(super) fn dial_failed(&mut self, dial: DialId, failure: &DialFailure) {
+        let Some(target) = self.overlay.finish(dial) else { return };
+        match failure {
+            DialFailure::Unreached(why) => self.unreached(&target, why),
+            DialFailure::Refused(end) => {
+                if end.is_refusal() {
+                    self.overlay.was_refused(&target);
+                }
+                self.unreached(&target, end.text());
+            }
         }
     }
 

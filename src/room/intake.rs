@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::wire::end::End;
 use crate::wire::frame::Ending;
-use crate::wire::record::{self, Domain, FeedId, Label, Post, Record, RecordError};
+use crate::wire::record::{self, Channel, Control, Domain, FeedId, Label, Post, Record, RecordError};
 
 use super::Arrival;
 
@@ -53,11 +53,13 @@ impl Seen {
     }
 }
 
-/// Reads a frame. `is_copy` asks `Seen`. What is wrong with it says why the link ends.
+/// Reads a frame. `channel` is that of an encrypted link, on which a hello is proved. `is_copy` asks `Seen`. What
+/// is wrong with it says why the link ends.
 pub fn read_frame(
     frame: &[u8],
     ending: Ending,
     domain: &Domain,
+    channel: Option<&Channel>,
     is_copy: impl FnOnce(&Label) -> bool,
 ) -> Result<Arrival, (End, RecordError)> {
     if record::is_post(frame) {
@@ -70,6 +72,9 @@ pub fn read_frame(
         return Ok(Arrival::Post(Arc::new(post)));
     }
     match Record::decode(frame, ending) {
+        Ok(Record::Control(Control::Hello(hello))) if channel.is_some_and(|link| !link.is_proved(domain, &hello)) => {
+            Err((End::BadIdentity, RecordError::Signature))
+        }
         Ok(Record::Control(control)) => Ok(Arrival::Control(control)),
         Ok(Record::Ack(ack)) => Ok(Arrival::Ack(ack)),
         Err(error) => Err((End::BadRecord, error)),

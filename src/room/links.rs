@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::OUTBOX_BYTES_MAX;
-use crate::wire::record::{FeedId, Hello};
+use crate::wire::record::{Channel, FeedId, Hello};
 
 use super::event::{Peer, Person};
 
@@ -70,6 +70,7 @@ pub(super) struct Link {
     pub(super) local: IpAddr,
     /// The dial that made it; `None` for an accepted one.
     pub(super) dial: Option<super::overlay::DialId>,
+    pub(super) channel: Option<Channel>,
     pub(super) opened_at: u64,
     /// When posts began to flow.
     pub(super) ready_at: u64,
@@ -99,13 +100,15 @@ impl Link {
         remote: SocketAddr,
         local: IpAddr,
         dial: Option<super::overlay::DialId>,
-        now: u64,
-        wall: u64,
+        channel: Option<Channel>,
+        now: super::Now,
     ) -> Self {
+        let super::Now { mono: now, wall } = now;
         Self {
             remote,
             local,
             dial,
+            channel,
             opened_at: now,
             ready_at: now,
             opened_wall: wall,

@@ -30,6 +30,8 @@ pub(super) struct Local {
     progress_at: u64,
     notices: usize,
     skipped: u64,
+    /// That some were skipped was told; among them may be who came and went.
+    nameless: bool,
     /// Posts that were evicted before they were taken.
     missed: BTreeMap<FeedId, u64>,
     /// Says from before this node came, oldest first by `at`.
@@ -47,6 +49,7 @@ impl Local {
             progress_at: 0,
             notices: 0,
             skipped: 0,
+            nameless: false,
             missed: BTreeMap::new(),
             backlog: VecDeque::new(),
             held_back: VecDeque::new(),
@@ -130,6 +133,7 @@ impl Local {
     ) -> Option<Event> {
         self.tell_missed(log, name);
         if self.skipped > 0 {
+            self.nameless = true;
             return Some(Event::Skipped { notices: std::mem::take(&mut self.skipped) });
         }
         match self.items.pop_front()? {
@@ -144,6 +148,11 @@ impl Local {
                 Some(*event)
             }
         }
+    }
+
+    /// Whether it is time, once, to tell anew who is here.
+    pub(super) fn takes_names(&mut self) -> bool {
+        std::mem::take(&mut self.nameless)
     }
 
     /// Puts a notice in the place of posts at the front that were evicted.

@@ -16,6 +16,7 @@ use crate::limits::{
 };
 use crate::wire::record::FeedId;
 
+use super::Named;
 use super::rng::Rng;
 
 /// A dial's number, given by the room.
@@ -84,6 +85,8 @@ pub(super) struct Overlay {
     me: FeedId,
     reach: Reach,
     named: BTreeMap<String, Attempt>,
+    /// Who has to answer there, where that is known.
+    hosts: BTreeMap<String, Id>,
     members: BTreeMap<FeedId, Attempt>,
     /// Addresses that may be dialled, per session, from its newest join.
     book: BTreeMap<FeedId, Vec<SocketAddr>>,
@@ -101,11 +104,12 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn new(me: FeedId, reach: Reach, named: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn new(me: FeedId, reach: Reach, named: &[Named]) -> Self {
         Self {
             me,
             reach,
-            named: named.into_iter().map(|name| (name, Attempt::new(0))).collect(),
+            named: named.iter().map(|peer| (peer.addr.clone(), Attempt::new(0))).collect(),
+            hosts: named.iter().filter_map(|peer| Some((peer.addr.clone(), peer.key?))).collect(),
             members: BTreeMap::new(),
             book: BTreeMap::new(),
             dials: BTreeMap::new(),
@@ -259,6 +263,14 @@ impl Overlay {
 
     pub(super) fn target(&self, dial: DialId) -> Option<&Target> {
         self.dials.get(&dial)
+    }
+
+    /// Who has to answer a dial, if only one may.
+    pub(super) fn host(&self, dial: DialId) -> Option<Id> {
+        match self.target(dial)? {
+            Target::Named(name) => self.hosts.get(name).copied(),
+            Target::Member { .. } => None,
+        }
     }
 
     /// The dial is over, with a link or without; its target may be dialled again.

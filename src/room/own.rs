@@ -80,7 +80,10 @@ impl Room {
                     let old = std::mem::replace(&mut self.config.nick, nick.clone());
                     self.post(&Draft::Nick, out);
                     let member = Person { id: self.me.author, nick };
-                    self.local.notice(Event::Renamed { member, old });
+                    self.local.notice(Event::Renamed { member: member.clone(), old });
+                    if let Some(clash) = self.roster.name_me(member, self.config.passing) {
+                        self.local.notice(clash);
+                    }
                 }
             }
             Command::Names => self.report_names(),

@@ -4,15 +4,18 @@
 //! number, or silence. A member is an identity with at least one session present. The fold of a
 //! session depends on that session's posts and on the claims about it, not on the order in which
 //! they arrive, so all nodes that hold the same posts agree.
+//!
+//! It also knows whose names look alike, this node's own among them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::identity::Id;
-use crate::limits::{LOST_CLAIMS_MAX, SESSION_SILENT_MS_MAX};
+use crate::limits::{LOOKALIKES_TOLD_MAX, LOST_CLAIMS_MAX, SESSION_SILENT_MS_MAX};
 use crate::wire::record::{Body, FeedId, Nick, Post};
 
 use super::event::{Event, Person};
+use super::names::Names;
 
 /// What is known of a session.
 #[derive(Debug)]
@@ -82,6 +85,10 @@ pub(super) struct Roster {
     sessions: BTreeMap<FeedId, Session>,
     /// Members as told to the user.
     shown: BTreeMap<Id, Shown>,
+    /// Their names and our own.
+    names: Names,
+    /// This run ends with its input.
+    passing: bool,
     /// Sessions whose presence may have changed since it was told.
     dirty: BTreeSet<FeedId>,
     /// Claims about sessions of which no post has come yet.
@@ -206,8 +213,8 @@ impl Roster {
             }
             let person = Person { id: feed.author, nick: session.nick.clone() };
             match (was_shown, present) {
-                (false, true) => events.extend(self.show(feed, person)),
-                (true, true) => events.extend(self.rename(feed.author, person)),
+                (false, true) => self.show(feed, person, &mut events),
+                (true, true) => self.rename(person, &mut events),
                 (true, false) => events.extend(self.hide(feed)),
                 (false, false) => {}
             }
@@ -215,24 +222,52 @@ impl Roster {
         events
     }
 
-    fn show(&mut self, feed: FeedId, person: Person) -> Option<Event> {
+    fn show(&mut self, feed: FeedId, person: Person, events: &mut Vec<Event>) {
         let passing = self.sessions.get(&feed).is_some_and(|session| session.passing);
         if let Some(shown) = self.shown.get_mut(&feed.author) {
             shown.sessions.insert(feed);
-            return self.rename(feed.author, person);
+            return self.rename(person, events);
         }
         let sessions = BTreeSet::from([feed]);
         self.shown.insert(feed.author, Shown { person: person.clone(), passing, sessions });
-        Some(Event::Joined { member: person, passing })
+        events.push(Event::Joined { member: person.clone(), passing });
+        events.extend(self.name(person));
     }
 
-    fn rename(&mut self, id: Id, person: Person) -> Option<Event> {
-        let shown = self.shown.get_mut(&id)?;
+    fn rename(&mut self, person: Person, events: &mut Vec<Event>) {
+        let Some(shown) = self.shown.get_mut(&person.id) else { return };
         if shown.person.nick == person.nick {
-            return None;
+            return;
         }
         let old = std::mem::replace(&mut shown.person, person.clone()).nick;
-        Some(Event::Renamed { member: person, old })
+        events.push(Event::Renamed { member: person.clone(), old });
+        events.extend(self.name(person));
+    }
+
+    /// This node itself; it is not told as a member.
+    pub(super) fn name_me(&mut self, me: Person, passing: bool) -> Option<Event> {
+        self.passing = passing;
+        self.name(me)
+    }
+
+    /// Takes a name down, and tells of those that now look alike and did not before.
+    fn name(&mut self, member: Person) -> Option<Event> {
+        let before: BTreeSet<Id> = self.names.lookalikes_now(&member.id).map(|other| other.id).collect();
+        self.names.insert(&member);
+        let others = self.names.lookalikes(&member).filter(|other| !before.contains(&other.id));
+        let others: Vec<Person> = others.take(LOOKALIKES_TOLD_MAX).cloned().collect();
+        let passing = self.is_passing(&member.id) || others.iter().all(|other| self.is_passing(&other.id));
+        (!others.is_empty()).then_some(Event::Clash { member, others, passing })
+    }
+
+    /// Who is not among the members shown is this node.
+    fn is_passing(&self, id: &Id) -> bool {
+        self.shown.get(id).map_or(self.passing, |shown| shown.passing)
+    }
+
+    /// Those of whom the user was told, and this node.
+    pub(super) fn people(&self) -> Vec<Person> {
+        self.names.people().cloned().collect()
     }
 
     fn hide(&mut self, feed: FeedId) -> Option<Event> {
@@ -243,6 +278,7 @@ impl Roster {
             return None;
         }
         let Shown { person: member, passing, .. } = self.shown.remove(&feed.author)?;
+        self.names.remove(&member.id);
         Some(match &session.left {
             Some(why) => Event::Left { member, passing, why: why.clone() },
             None => Event::Lost { member, passing },

@@ -43,9 +43,21 @@ pub enum End {
     Room,
     /// A room of another mode.
     Mode,
+    /// Not the host whom a ticket names.
+    HostKey,
+    /// One side speaks in the clear, the other does not.
+    Plaintext,
+    /// Another room, or another secret.
+    Secret,
+    /// A message that cannot be decrypted.
+    BadCipher,
+    /// A hello whose sender did not sign it for this link.
+    BadIdentity,
+    /// The keys of the link have served long enough.
+    Renew,
 }
 
-const WORDS: [(End, &str, &str); 19] = [
+const WORDS: [(End, &str, &str); 25] = [
     (End::Goodbye, "goodbye", "left the room"),
     (End::Vanished, "vanished", "the connection broke"),
     (End::Silent, "silent", "nothing heard for 8 seconds"),
@@ -65,6 +77,12 @@ const WORDS: [(End, &str, &str); 19] = [
     (End::Version, "version", "speaks another version of the protocol"),
     (End::Room, "room", "is in another room"),
     (End::Mode, "mode", "the room is of another mode"),
+    (End::HostKey, "host-key", "is not the host whom the ticket names"),
+    (End::Plaintext, "plaintext", "only one of the two uses --plaintext"),
+    (End::Secret, "secret", "is in another room, or its room has another secret"),
+    (End::BadCipher, "bad-cipher", "sent a message that does not decrypt"),
+    (End::BadIdentity, "bad-identity", "did not prove who it is"),
+    (End::Renew, "renew", "the link is made anew"),
 ];
 
 impl End {
@@ -90,7 +108,7 @@ impl End {
 
     /// Whether dialling again cannot help: the two do not belong together.
     pub fn is_refusal(self) -> bool {
-        matches!(self, End::Version | End::Room | End::Mode)
+        matches!(self, End::Version | End::Room | End::Mode | End::HostKey | End::Plaintext | End::Secret)
     }
 }
 

@@ -18,6 +18,9 @@ pub const MESSAGE_END: &[u8; 9] = b"<MSGENCD>";
 /// Ends the exit record, the last frame of a link.
 pub const EXIT_END: &[u8; 10] = b"<EXITENCD>";
 
+/// What a link that is mostly silent holds.
+const BUFFER_BYTES_MIN: usize = 4096;
+
 /// Which delimiter closed a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -66,12 +69,20 @@ impl Default for FrameBuffer {
 impl FrameBuffer {
     /// An empty one. It grows to `READ_BYTES_MAX` when a peer has that much to say.
     pub fn new() -> Self {
-        Self { bytes: vec![0; 4096], start: 0, end: 0, searched: 0, exited: false }
+        Self { bytes: vec![0; BUFFER_BYTES_MIN], start: 0, end: 0, searched: 0, exited: false }
     }
 
     /// Whether a frame has begun and not ended.
     pub fn is_partial(&self) -> bool {
         self.start < self.end
+    }
+
+    /// Gives back the memory that a burst has taken, where nothing waits in it.
+    pub fn relax(&mut self) {
+        if !self.is_partial() && self.bytes.len() > BUFFER_BYTES_MIN {
+            let exited = self.exited;
+            *self = Self { exited, ..Self::new() };
+        }
     }
 
     /// Reads once. Zero is the end of the stream.

@@ -18,6 +18,7 @@ mod control;
 mod json;
 mod nick;
 mod post;
+mod proof;
 mod seal;
 
 pub use ack::Ack;
@@ -26,6 +27,7 @@ pub use control::{Control, Entry, Hello};
 pub use json::{encoded_byte_bytes, encoded_bytes};
 pub use nick::Nick;
 pub use post::{Draft, Header, Label, Post, is_post};
+pub use proof::{Channel, Proof};
 pub use seal::Domain;
 
 /// The version of the protocol that this program speaks.

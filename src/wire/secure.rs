@@ -1,117 +1,162 @@
-//! The byte stream of a link: the seam at which links are encrypted.
+//! The byte stream of a link: handshake, encryption, and the two halves that two threads own.
 //!
-//! `split` makes the two halves of a connection: a `Receiver` for the reader's thread and a
-//! `Sender` for the writer's. All bytes of a link pass through these two types and no others.
-//! With `--plaintext`, so far the only kind, they are the bytes of the frames as they are.
+//! The dialler begins with one clear line, the preamble, that says which version it speaks and whether
+//! it encrypts. Then follows `Noise_XXpsk0_25519_AESGCM_SHA256`: the pre-shared key is derived from the
+//! room's name and secret, so a stranger to either is refused at the first message, before any
+//! Diffie-Hellman. What comes behind the handshake is a stream of Noise messages, each behind its length,
+//! and the frames are bytes in that stream. With `--plaintext` they follow the preamble as they are.
+//!
+//! `Endpoint` makes handshakes; each ends in a `Receiver` for the reader's thread, a `Sender` for the
+//! writer's, and the `Channel` that an identity is bound to. All bytes of a link pass through these.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read};
+use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Instant;
 
-use socket2::SockRef;
+use snow::params::NoiseParams;
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::limits::WRITE_BUFFERS_MAX;
+use super::end::End;
+use super::record::Channel;
 
-use super::Frame;
+mod handshake;
+mod receiver;
+mod sender;
 
-/// Linux's `MSG_DONTWAIT`: this send does not wait, whatever the mode of the socket is. With
-/// `O_NONBLOCK` on the socket the reader's half would not wait either.
-const DONT_WAIT: i32 = 0x40;
+pub use handshake::{PREAMBLE_NOISE, PREAMBLE_PLAIN, write_exit};
+pub use receiver::Receiver;
+pub use sender::Sender;
 
-/// Linux's `MSG_NOSIGNAL`: a closed peer is an error, not a signal.
-const NO_SIGNAL: i32 = 0x4000;
+/// The Noise protocol of every encrypted link.
+pub const NOISE: &str = "Noise_XXpsk0_25519_AESGCM_SHA256";
 
-/// Makes the two halves of a link.
-pub fn split(socket: TcpStream) -> (Receiver, Sender) {
-    let socket = Arc::new(socket);
-    let sender = Sender { socket: Arc::clone(&socket), queue: VecDeque::new(), sent_of_first: 0 };
-    (Receiver { socket }, sender)
-}
+/// Bytes that authenticate a Noise message.
+const TAG_BYTES: usize = 16;
 
-/// The reading half.
-#[derive(Debug)]
-pub struct Receiver {
-    socket: Arc<TcpStream>,
-}
+/// Bytes of the length before a Noise message.
+const LENGTH_BYTES: usize = 2;
 
-impl Receiver {
-    /// The socket, for its addresses, its time-out and its shutdown.
-    pub fn socket(&self) -> &TcpStream {
-        &self.socket
+/// The key that all who are in a room share, and nobody else. Forgotten with care.
+#[derive(Clone)]
+pub struct Psk(Zeroizing<[u8; 32]>);
+
+impl std::fmt::Debug for Psk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Psk")
     }
 }
 
-impl Read for Receiver {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.socket).read(buffer)
+impl Psk {
+    /// The key of a room: BLAKE3 in its key derivation mode, context `hobnob 1 link psk`, over a byte that
+    /// says whether there is a secret, the secret, and the room's name.
+    pub fn derive(room: &str, secret: Option<&[u8; 32]>) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("hobnob 1 link psk");
+        match secret {
+            None => hasher.update(&[0]),
+            Some(secret) => hasher.update(&[1]).update(secret),
+        };
+        hasher.update(room.as_bytes());
+        let psk = Self(Zeroizing::new(*hasher.finalize().as_bytes()));
+        hasher.zeroize();
+        psk
     }
 }
 
-/// The writing half, with the frames that wait for the socket.
-#[derive(Debug)]
-pub struct Sender {
-    socket: Arc<TcpStream>,
-    queue: VecDeque<Frame>,
-    /// Bytes of the first frame that are written already.
-    sent_of_first: usize,
+/// How the links of a node are protected. Both ends of a link must agree.
+#[derive(Debug, Clone)]
+pub enum LinkSecurity {
+    /// Not at all: whoever is on the way reads along.
+    Plaintext,
+    /// Encrypted, among those who know the key.
+    Noise(Psk),
 }
 
-impl Sender {
-    /// Queues a frame.
-    pub fn push(&mut self, frame: Frame) {
-        self.queue.push_back(frame);
-    }
+/// Why a handshake came to nothing.
+#[derive(Debug, Error)]
+pub enum HandshakeError {
+    /// The peer does not want the link, and said so. Not proved: whoever is on the way can say it, too.
+    #[error("{}", .0.text())]
+    Refused(End),
+    /// This side does not want it; the peer was told if it is the dialler.
+    #[error("{}", .0.text())]
+    Rejected(End),
+    /// The connection broke or ended in the middle: worth another try.
+    #[error("the connection broke in the middle of the handshake: {0}")]
+    Broken(#[from] io::Error),
+    /// It took too long.
+    #[error("{}", End::HandshakeTimeout.text())]
+    Late,
+}
 
-    /// Whether all is written.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// The socket, to poll and to shut down.
-    pub fn socket(&self) -> &TcpStream {
-        &self.socket
-    }
-
-    /// Writes as much as the socket takes without waiting; returns the bytes of the frames that
-    /// are written to their end. An error ends the link.
-    pub fn write(&mut self) -> io::Result<usize> {
-        let mut done = 0;
-        while !self.queue.is_empty() {
-            let mut buffers = Vec::with_capacity(self.queue.len().min(WRITE_BUFFERS_MAX));
-            let mut offered = 0;
-            for (index, frame) in self.queue.iter().take(WRITE_BUFFERS_MAX).enumerate() {
-                let skip = if index == 0 { self.sent_of_first } else { 0 };
-                let rest = frame.get(skip..).unwrap_or_default();
-                offered += rest.len();
-                buffers.push(IoSlice::new(rest));
-            }
-            let socket = SockRef::from(&*self.socket);
-            let written = match socket.send_vectored_with_flags(&buffers, DONT_WAIT | NO_SIGNAL) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            done += self.consume(written);
-            if written < offered {
-                break;
-            }
+impl HandshakeError {
+    /// The same as a reason for the end of a link.
+    pub fn end(&self) -> End {
+        match self {
+            HandshakeError::Refused(end) | HandshakeError::Rejected(end) => *end,
+            HandshakeError::Broken(_) => End::Vanished,
+            HandshakeError::Late => End::HandshakeTimeout,
         }
-        Ok(done)
+    }
+}
+
+/// A link behind its handshake.
+#[derive(Debug)]
+pub struct Secured {
+    /// For the reader's thread.
+    pub receiver: Receiver,
+    /// For the writer's.
+    pub sender: Sender,
+    /// What binds an identity to this link; `None` in the clear.
+    pub channel: Option<Channel>,
+}
+
+impl Secured {
+    /// A link over which so many messages have gone each way already; both ends must agree. For those who
+    /// want to see it wear out.
+    #[must_use]
+    pub fn aged(mut self, messages: u64) -> Self {
+        self.receiver.set_counter(messages);
+        self.sender.set_counter(messages);
+        self
+    }
+}
+
+/// A node's side of all its handshakes. The Noise static key is fresh in every run.
+#[derive(Debug)]
+pub struct Endpoint {
+    noise: Option<Noise>,
+}
+
+struct Noise {
+    params: NoiseParams,
+    psk: Psk,
+    static_key: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Noise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(NOISE)
+    }
+}
+
+impl Endpoint {
+    /// Makes the key of this run. Fails where the system gives no random numbers.
+    pub fn new(security: LinkSecurity) -> io::Result<Self> {
+        let LinkSecurity::Noise(psk) = security else { return Ok(Self { noise: None }) };
+        let params: NoiseParams = NOISE.parse().map_err(io::Error::other)?;
+        let pair = snow::Builder::new(params.clone()).generate_keypair().map_err(io::Error::other)?;
+        Ok(Self { noise: Some(Noise { params, psk, static_key: Zeroizing::new(pair.private) }) })
     }
 
-    fn consume(&mut self, written: usize) -> usize {
-        let mut done = 0;
-        self.sent_of_first += written;
-        while let Some(first) = self.queue.front() {
-            if self.sent_of_first < first.len() {
-                break;
-            }
-            self.sent_of_first -= first.len();
-            done += first.len();
-            self.queue.pop_front();
-        }
-        done
+    /// The handshake on a connection that this node made.
+    pub fn dial(&self, socket: &Arc<TcpStream>, deadline: Instant) -> Result<Secured, HandshakeError> {
+        handshake::dial(self.noise.as_ref(), socket, deadline)
+    }
+
+    /// The handshake on a connection that was accepted. A dialler that is refused is told why.
+    pub fn accept(&self, socket: &Arc<TcpStream>, deadline: Instant) -> Result<Secured, HandshakeError> {
+        handshake::accept(self.noise.as_ref(), socket, deadline)
     }
 }

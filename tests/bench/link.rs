@@ -10,6 +10,7 @@ use std::time::Duration;
 use hobnob::identity::Identity;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{Control, Entry, Hello, Nick, Record, VERSION, is_post};
+use hobnob::wire::secure::PREAMBLE_PLAIN;
 use memchr::{memchr, memchr_iter};
 
 use crate::failure::Failure;
@@ -102,6 +103,7 @@ impl Tap for WireTap {
         let socket = connect(port)?;
         socket.set_read_timeout(Some(HANDSHAKE_LIMIT)).map_err(Failure::system("socket"))?;
         let mut tap = Self { socket, frames: FrameBuffer::new() };
+        tap.socket.write_all(PREAMBLE_PLAIN).map_err(Failure::system("link"))?;
         let Control::Hello(theirs) = tap.await_control()? else {
             return Err(Failure::Link("the first record is no hello".to_owned()));
         };

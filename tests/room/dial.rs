@@ -1,6 +1,7 @@
 //! Whom a room dials, and how often.
 
-use hobnob::room::{Config, Input, Reach, Target};
+use hobnob::room::event::Event;
+use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -14,7 +15,7 @@ fn dialable(seed: u8) -> Config {
 /// Links that stood counted as dials under way, so that nobody was dialled any more after eight.
 #[test]
 fn links_that_stand_do_not_stop_further_dials() {
-    let named: Vec<String> = (0..12).map(|index| format!("peer{index}:1")).collect();
+    let named = (0..12).map(|index| Named::anybody(format!("peer{index}:1"))).collect();
     let mut bob = Hand::new(Config { named, ..config(1) });
     let mut answered = 0;
     let mut links = Vec::new();
@@ -85,13 +86,13 @@ fn of_the_lost_the_newest_are_looked_for() {
             bob.pass(50);
             let fresh: Vec<u64> = bob.dials[before..].iter().map(|(dial, _)| *dial).collect();
             for dial in fresh {
-                bob.input(Input::DialFailed { dial, error: "refused".to_owned() });
+                bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
             }
             bob.arrive(c, vec![]);
         }
     };
     for (dial, _) in bob.dials.clone() {
-        bob.input(Input::DialFailed { dial, error: "refused".to_owned() });
+        bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
     }
     refuse_all(&mut bob, 100);
     let since = bob.dials.len();
@@ -103,4 +104,25 @@ fn of_the_lost_the_newest_are_looked_for() {
     };
     assert!(dialled(&lost_authors[79]), "the newest");
     assert!(!dialled(&lost_authors[0]), "the oldest");
+}
+
+#[test]
+fn a_worn_link_is_closed_and_dialled_again_and_nobody_is_taken_for_lost() {
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
+    bob.pass(50);
+    let (dial, _) = bob.dials[0].clone();
+    let mut alice = Author::new(2, "alice");
+    let worn = bob.connect(Some(dial), "10.0.0.2:4646");
+    bob.greet(worn, &alice, &[]);
+    bob.post(worn, &alice.join());
+    bob.input(Input::Worn { link: worn });
+    assert_eq!(bob.is_closed(worn), Some(End::Renew));
+    bob.pass(200);
+    let (again, target) = bob.dials[1].clone();
+    assert_eq!(target, Target::Named("peer:1".to_owned()));
+    let fresh = bob.connect(Some(again), "10.0.0.2:4646");
+    bob.greet(fresh, &alice, &[alice.entry(1)]);
+    bob.pass_alive(10_000, &[fresh]);
+    assert_eq!(bob.is_closed(fresh), None);
+    assert!(!bob.events.iter().any(|event| matches!(event, Event::Lost { .. })), "{:?}", bob.events);
 }

@@ -89,6 +89,8 @@ impl Author {
             nick: self.nick.clone(),
             seen: "10.0.0.1".parse().unwrap(),
             listens: false,
+            time: 0,
+            proof: None,
         }
     }
 
@@ -110,6 +112,7 @@ pub(crate) struct Hand {
     pub(crate) room: Room,
     pub(crate) me: FeedId,
     pub(crate) now: Now,
+    pub(crate) admitted: Vec<LinkId>,
     pub(crate) closed: Vec<(LinkId, End)>,
     pub(crate) dials: Vec<(DialId, Target)>,
     pub(crate) events: Vec<Event>,
@@ -152,6 +155,7 @@ impl Hand {
             room,
             me,
             now,
+            admitted: Vec::new(),
             closed: Vec::new(),
             dials: Vec::new(),
             events: Vec::new(),
@@ -184,6 +188,7 @@ impl Hand {
                         self.sent.push((link, Arc::clone(&frame)));
                     }
                 }
+                Output::Admit { link } => self.admitted.push(link),
                 Output::Close { link, end } => self.closed.push((link, end)),
                 Output::Dial { dial, target } => self.dials.push((dial, target)),
                 Output::Seen { feed, number, tail } => self.seen.note(feed, number, tail),
@@ -230,7 +235,8 @@ impl Hand {
 
     /// A post arrives, through the same reading as from a socket.
     pub(crate) fn post(&mut self, link: LinkId, post: &Arc<Post>) {
-        let arrival = read_frame(&post.frame, Ending::Message, &lobby(), |label| self.seen.is_copy(label)).unwrap();
+        let arrival =
+            read_frame(&post.frame, Ending::Message, &lobby(), None, |label| self.seen.is_copy(label)).unwrap();
         self.arrive(link, vec![arrival]);
     }
 
@@ -244,7 +250,11 @@ impl Hand {
         let link = self.next_link;
         self.next_link += 1;
         let (remote, local): (SocketAddr, IpAddr) = (remote.parse().unwrap(), "10.0.0.1".parse().unwrap());
-        self.input(Input::Connected { link, dial, remote, local });
+        if dial.is_none() {
+            self.input(Input::Knocked { link, remote });
+            assert!(self.admitted.contains(&link), "nobody is turned away by {:?}", self.closed);
+        }
+        self.input(Input::Connected { link, dial, remote, local, channel: None });
         link
     }
 
@@ -320,7 +330,7 @@ pub(crate) fn controls_of(sent: &[Sent]) -> Vec<Control> {
 
 fn decode(frame: &Frame) -> Sent {
     let ending = if frame.ends_with(EXIT_END) { Ending::Exit } else { Ending::Message };
-    match read_frame(frame, ending, &lobby(), |_: &Label| false).unwrap() {
+    match read_frame(frame, ending, &lobby(), None, |_: &Label| false).unwrap() {
         Arrival::Post(post) => Sent::Post(post),
         Arrival::Control(control) => Sent::Control(control),
         Arrival::Ack(ack) => Sent::Ack(ack),

@@ -12,6 +12,7 @@ mod hand;
 mod hole;
 mod link;
 mod log;
+mod name;
 mod net;
 mod pace;
 mod roster;

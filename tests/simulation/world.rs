@@ -9,7 +9,7 @@ use hobnob::identity::Identity;
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
-use hobnob::room::{Arrival, Config, Input, LinkId, Now, Output, Reach, Room, Target};
+use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Named, Now, Output, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{Ending, FrameBuffer};
@@ -226,7 +226,7 @@ impl World {
             room: "lobby".to_owned(),
             reach: node.plan.reach,
             listening: (node.plan.reach != Reach::Undialable).then(|| Self::addr(index)),
-            named: node.plan.named.iter().map(|peer| format!("n{peer}")).collect(),
+            named: node.plan.named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
@@ -344,7 +344,7 @@ impl World {
             Happening::Connected { conn } => self.connected(conn),
             Happening::DialFailed { node, life, dial } => {
                 if self.nodes[node].life == life {
-                    self.input(node, Input::DialFailed { dial, error: "refused".to_owned() });
+                    self.input(node, Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
                 }
             }
         }
@@ -369,7 +369,7 @@ impl World {
         }
         if !alive(self, 1) || self.conns[conn].dead {
             let dial = self.conns[conn].dial;
-            return self.input(from, Input::DialFailed { dial, error: "reset".to_owned() });
+            return self.input(from, Input::DialFailed { dial, failure: DialFailure::Unreached("reset".to_owned()) });
         }
         let [dialled, accepted] = self.conns[conn].links;
         self.conns[conn].held = [true, true];
@@ -377,9 +377,13 @@ impl World {
         self.nodes[to].links.insert(accepted, (conn, 1));
         let dial = Some(self.conns[conn].dial);
         let (local, remote) = (Self::addr(from).ip(), Self::addr(to));
-        self.input(from, Input::Connected { link: dialled, dial, remote, local });
+        self.input(from, Input::Connected { link: dialled, dial, remote, local, channel: None });
         let (local, remote) = (Self::addr(to).ip(), SocketAddr::new(Self::addr(from).ip(), 50_000));
-        self.input(to, Input::Connected { link: accepted, dial: None, remote, local });
+        self.input(to, Input::Knocked { link: accepted, remote });
+        if !self.nodes[to].links.contains_key(&accepted) {
+            return;
+        }
+        self.input(to, Input::Connected { link: accepted, dial: None, remote, local, channel: None });
     }
 
     fn deliver(&mut self, conn: usize, to: usize, frame: &Frame) {
@@ -483,6 +487,8 @@ impl World {
                         self.send(node, link, &frame);
                     }
                 }
+                // Handshakes take no time here.
+                Output::Admit { .. } => {}
                 Output::Close { link, end } => self.close(node, link, end),
                 Output::Dial { dial, target } => self.dial(node, dial, &target),
                 Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),

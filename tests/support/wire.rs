@@ -1,17 +1,22 @@
-//! A peer made by hand: one TCP connection on which a test says what it likes, in the clear.
+//! A peer made by hand: one TCP connection on which a test says what it likes, in the clear or encrypted.
 //!
 //! The side that was dialled says hello first; the dialler answers with its own; both page through
 //! what they have and end with `done`.
 
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::SystemTime;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use hobnob::identity::Identity;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{
-    self, Ack, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    self, Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
 };
+use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Secured, Sender};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -23,9 +28,43 @@ pub(crate) enum Heard {
     Control(Control),
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
+    u64::try_from(now).expect("it is before the year 500,000,000")
+}
+
+/// A connection on which nothing was said yet.
+pub(crate) fn connect(addr: &str) -> TcpStream {
+    TcpStream::connect(addr).expect("the node accepts connections")
+}
+
+/// The same from another address of this machine: all of 127.0.0.0/8 is.
+pub(crate) fn connect_from(from: &str, addr: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::new(from.parse().expect("an address"), 0);
+    socket.bind(&from.into()).expect("an address of this machine");
+    let addr: SocketAddr = addr.parse().expect("an address");
+    socket.connect(&addr.into()).expect("the node accepts connections");
+    socket.into()
+}
+
+/// What the node's hello is checked against, and what a peer's proofs are made with.
+pub(crate) fn lobby() -> record::Domain {
+    record::Domain::of_room("lobby")
+}
+
+/// What encrypts the links of all who know the name of the room and nothing else.
+pub(crate) fn open_lobby() -> LinkSecurity {
+    LinkSecurity::Noise(Psk::derive("lobby", None))
+}
+
 /// One link of a peer that the test plays.
 pub(crate) struct Wire {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Arc<TcpStream>,
+    receiver: Receiver,
+    sender: Sender,
+    pub(crate) channel: Option<Channel>,
     buffer: FrameBuffer,
     pub(crate) identity: Identity,
     pub(crate) feed: FeedId,
@@ -34,32 +73,54 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects; says nothing yet.
+    /// Connects in the clear; says no more than that yet.
     pub(crate) fn dial(addr: &str, nick: &str) -> Self {
-        Self::over(TcpStream::connect(addr).expect("the node accepts connections"), nick)
+        Self::dial_over(connect(addr), nick, LinkSecurity::Plaintext).expect("nothing is awaited in the clear")
     }
 
-    /// Takes a connection in; says nothing yet.
+    /// Connects and encrypts as those do who know the name of the room and nothing else.
+    pub(crate) fn dial_encrypted(addr: &str, nick: &str) -> Self {
+        Self::dial_over(connect(addr), nick, open_lobby()).expect("the node makes the handshake")
+    }
+
+    /// Takes a connection in, in the clear; says nothing yet.
     pub(crate) fn accept(listener: &TcpListener, nick: &str) -> Self {
-        Self::over(listener.accept().expect("a test's listener accepts").0, nick)
+        let socket = Arc::new(listener.accept().expect("a test's listener accepts").0);
+        let endpoint = Endpoint::new(LinkSecurity::Plaintext).expect("plain text needs nothing");
+        let secured = endpoint.accept(&socket, Instant::now() + PATIENCE).expect("the node speaks in the clear");
+        Self::over(socket, secured, nick)
     }
 
-    /// Around a socket.
-    pub(crate) fn over(socket: TcpStream, nick: &str) -> Self {
+    /// Makes the handshake on a connection.
+    pub(crate) fn dial_over(socket: TcpStream, nick: &str, security: LinkSecurity) -> Result<Self, HandshakeError> {
+        let socket = Arc::new(socket);
+        let endpoint = Endpoint::new(security).expect("the system has random numbers");
+        let secured = endpoint.dial(&socket, Instant::now() + PATIENCE)?;
+        Ok(Self::over(socket, secured, nick))
+    }
+
+    fn over(socket: Arc<TcpStream>, secured: Secured, nick: &str) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+        let Secured { receiver, sender, channel } = secured;
+        let identity = Self::identity_of(nick);
+        let feed = FeedId { author: identity.id(), session: 77 };
+        let nick = Nick::new(nick).expect("a test's nick is valid");
+        let (buffer, room) = (FrameBuffer::new(), "lobby".to_owned());
+        Self { socket, receiver, sender, channel, buffer, identity, feed, nick, room }
+    }
+
+    /// Who somebody is that the test plays: the name decides.
+    pub(crate) fn identity_of(nick: &str) -> Identity {
         let mut seed = [7; 32];
         for (place, byte) in seed.iter_mut().zip(nick.bytes()) {
             *place = byte;
         }
-        let identity = Identity::from_seed(&seed);
-        let feed = FeedId { author: identity.id(), session: 77 };
-        let nick = Nick::new(nick).expect("a test's nick is valid");
-        Self { socket, buffer: FrameBuffer::new(), identity, feed, nick, room: "lobby".to_owned() }
+        Identity::from_seed(&seed)
     }
 
     /// Its hello.
-    pub(crate) fn hello(&self) -> Control {
-        Control::Hello(Hello {
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
             version: VERSION,
             id: self.feed.author,
             session: self.feed.session,
@@ -68,12 +129,28 @@ impl Wire {
             nick: self.nick.clone(),
             seen: self.socket.peer_addr().expect("a connected socket has a peer").ip(),
             listens: false,
-        })
+            time: now(),
+            proof: self.channel.map(|channel| channel.prove(&record::Domain::of_room(&self.room), &self.identity)),
+        }
     }
 
     /// Writes bytes. A peer that has closed already is no failure here: what it said is looked at later.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        let _ = self.socket.write_all(bytes);
+        if self.channel.is_none() {
+            let _ = (&*self.socket).write_all(bytes);
+            return;
+        }
+        self.sender.push(bytes.into());
+        while self.sender.write().is_ok() && !self.sender.is_empty() {
+            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+            let ready = poll(&mut fds, PollTimeout::from(60_000_u16)).expect("a socket can be polled");
+            assert_ne!(ready, 0, "the node neither reads nor closes the connection");
+        }
+    }
+
+    /// Says its hello.
+    pub(crate) fn say_hello(&mut self) {
+        self.send(&Control::Hello(self.hello()));
     }
 
     /// Sends a record.
@@ -88,10 +165,8 @@ impl Wire {
 
     /// A post of its own, signed.
     pub(crate) fn post(&self, number: u64, draft: &Draft<'_>) -> Post {
-        let at = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_millis();
-        let at = u64::try_from(at).expect("it is before the year 500,000,000");
-        let header = Header { feed: self.feed, number, at, nick: &self.nick, ack: false };
-        Post::encode(&header, draft, &Domain::of_room(&self.room), &self.identity)
+        let header = Header { feed: self.feed, number, at: now(), nick: &self.nick, ack: false };
+        Post::encode(&header, draft, &record::Domain::of_room(&self.room), &self.identity)
     }
 
     /// Sends a post of its own.
@@ -112,7 +187,7 @@ impl Wire {
                     Record::Ack(ack) => Heard::Ack(ack),
                 });
             }
-            match self.buffer.fill(&mut self.socket) {
+            match self.buffer.fill(&mut self.receiver) {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -158,13 +233,13 @@ impl Wire {
     /// Begins a link as the dialler.
     pub(crate) fn greet(&mut self) -> Vec<Entry> {
         self.hear_hello();
-        self.send(&self.hello());
+        self.say_hello();
         self.page()
     }
 
     /// Begins a link as the side that was dialled.
     pub(crate) fn greet_dialler(&mut self) -> Vec<Entry> {
-        self.send(&self.hello());
+        self.say_hello();
         self.hear_hello();
         self.page()
     }

@@ -1,11 +1,15 @@
 //! The answers to `/names`, `/whois`, `/whoami` and `/status`, for people. Names are filtered again
 //! where they are printed.
 
-use super::{Clock, display_name};
-use crate::room::event::{Member, Person, Status};
+use super::Clock;
+use crate::console::naming::{Naming, shown};
+use crate::identity::Id;
+use crate::room::event::{Member, Status};
+use crate::room::names::Names;
 
 /// Who is here, on one line.
 pub(super) fn names(members: &[Member]) -> String {
+    let among = names_of(members);
     let told = |member: &Member| {
         let mut about = Vec::new();
         if member.myself {
@@ -17,27 +21,38 @@ pub(super) fn names(members: &[Member]) -> String {
         if member.passing {
             about.push("passing".to_owned());
         }
-        let name = display_name(&member.person);
+        let name = shown(&among, &member.person);
         if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
     };
     let names: Vec<String> = members.iter().map(told).collect();
     format!("{} here: {}", members.len(), names.join(", "))
 }
 
-/// More about those who are called `who`, or whose key begins so.
+/// More about those who may be meant by `who`.
 pub(super) fn whois(members: &[Member], who: &str, clock: &mut Clock) -> String {
-    let found: Vec<String> =
-        members.iter().filter(|member| matches(member, who)).map(|member| about(member, clock)).collect();
-    if found.is_empty() { format!("nobody here is called {who}, and nobody's key begins so") } else { found.join("\n") }
+    let among = names_of(members);
+    let found = find(members, who);
+    let mut lines: Vec<String> = match found.len() {
+        0 => return format!("nobody here is called {who}, and nobody's key begins so"),
+        1 => Vec::new(),
+        count => vec![format!("{who} may be any of these {count}; with its tag, as in NICK#KEY, a name means one")],
+    };
+    lines.extend(found.into_iter().map(|member| about(member, &among, clock)));
+    lines.join("\n")
 }
 
-/// Whether a member is meant: by nick, or by at least four digits of the key.
-pub(crate) fn matches(member: &Member, who: &str) -> bool {
-    let Person { id, nick } = &member.person;
-    nick.as_str() == who || (who.len() >= 4 && id.to_string().starts_with(&who.to_ascii_lowercase()))
+/// The members who may be meant by a nick, the start of a key, or both with a # between.
+pub(crate) fn find<'a>(members: &'a [Member], who: &str) -> Vec<&'a Member> {
+    let among = names_of(members);
+    let found: Vec<Id> = among.find(who).into_iter().map(|person| person.id).collect();
+    members.iter().filter(|member| found.contains(&member.person.id)).collect()
 }
 
-fn about(member: &Member, clock: &mut Clock) -> String {
+fn names_of(members: &[Member]) -> Names {
+    members.iter().map(|member| &member.person).collect()
+}
+
+fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
     let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
     let mut told = vec![format!("key {}", member.person.id), format!("here since {}", clock.time(member.since))];
     if member.myself {
@@ -48,19 +63,19 @@ fn about(member: &Member, clock: &mut Clock) -> String {
     if !addresses.is_empty() {
         told.push(format!("at {}", addresses.join(" ")));
     }
-    format!("{}: {}", display_name(&member.person), told.join(", "))
+    format!("{}: {}", shown(among, &member.person), told.join(", "))
 }
 
 /// Who we are.
-pub(super) fn whoami(status: &Status) -> String {
-    format!("{}, key {}", display_name(&status.me), status.me.id)
+pub(super) fn whoami(status: &Status, naming: &Naming) -> String {
+    format!("{}, key {}", naming.name(&status.me), status.me.id)
 }
 
 /// How things are.
-pub(super) fn status(status: &Status, clock: &mut Clock) -> String {
+pub(super) fn status(status: &Status, naming: &Naming, clock: &mut Clock) -> String {
     let listening = status.listening.map_or("not listening".to_owned(), |addr| format!("listening on {addr}"));
     let mut lines = vec![
-        format!("room {}, {} members; {}", status.room, status.members, whoami(status)),
+        format!("room {}, {} members; {}", status.room, status.members, whoami(status, naming)),
         format!("{listening}; {} messages kept, {} KiB", status.posts, status.log_bytes / 1024),
     ];
     if status.unconfirmed_bytes > 0 {
@@ -68,7 +83,7 @@ pub(super) fn status(status: &Status, clock: &mut Clock) -> String {
     }
     for link in &status.links {
         let way = if link.dialled { "dialled" } else { "accepted" };
-        let (name, addr) = (display_name(&link.peer.person), link.peer.addr);
+        let (name, addr) = (naming.name(&link.peer.person), link.peer.addr);
         let since = clock.time(link.since).to_owned();
         lines.push(format!("link to {name} at {addr}, {way} at {since}, {} bytes waiting", link.queued_bytes));
     }

@@ -1,7 +1,8 @@
 //! What is told beside the chat: who comes and goes, and what goes wrong.
 
-use super::{Printer, Shown, display_name};
-use crate::console::filter::push_filtered;
+use super::{Printer, Shown};
+use crate::console::filter::{filter, filter_name, push_filtered};
+use crate::console::naming::Naming;
 use crate::identity::Id;
 use crate::room::event::{Event, Peer, Person};
 use crate::wire::end::End;
@@ -46,7 +47,7 @@ impl Notice {
 
 /// Ends of links that are part of a healthy room.
 fn is_ordinary(end: End) -> bool {
-    matches!(end, End::Goodbye | End::Duplicate | End::Surplus | End::Myself)
+    matches!(end, End::Goodbye | End::Duplicate | End::Surplus | End::Myself | End::Renew)
 }
 
 impl Printer {
@@ -55,24 +56,45 @@ impl Printer {
         match event {
             Event::Listening { .. } | Event::Linked(_) | Event::Unlinked(..) => self.link_notice(event),
             Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
-                (!self.style.quiet).then(|| member_notice(event, self.me)).flatten().map(Notice::Note)
+                (!self.style.quiet).then(|| member_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
             Event::Unreached { peer, why } => Some(Notice::Trouble(format!("{peer} cannot be reached: {why}"))),
+            Event::Clash { member, others, passing: false } => self.clash_notice(member, others),
             Event::Gap { from, missed } => {
                 let told = if *missed == 1 { "1 message".to_owned() } else { format!("{missed} messages") };
                 let verb = if *missed == 1 { "is" } else { "are" };
-                Some(Notice::Trouble(format!("{told} of {} {verb} lost", display_name(from))))
+                Some(Notice::Trouble(format!("{told} of {} {verb} lost", self.naming.name(from))))
             }
             Event::Forked(person) => Some(Notice::Trouble(format!(
                 "{} (key {}) signed two different messages under one number: do not trust that key",
-                display_name(person),
+                self.naming.name(person),
                 person.id.short()
             ))),
             Event::Undelivered { missing } => Some(Notice::Trouble(undelivered(missing))),
             Event::Skipped { notices } => Some(Notice::Trouble(skipped(*notices))),
             Event::Warning(text) | Event::Refused(text) => Some(Notice::Trouble(text.clone())),
-            Event::Delivered { .. } | Event::Said { .. } | Event::Names(_) | Event::Status(_) | Event::Ended(_) => None,
+            Event::Clash { .. }
+            | Event::Present(_)
+            | Event::Delivered { .. }
+            | Event::Said { .. }
+            | Event::Names(_)
+            | Event::Status(_)
+            | Event::Ended(_) => None,
         }
+    }
+
+    /// Who looks like whom: good to know, and more than that where it is us.
+    fn clash_notice(&self, member: &Person, others: &[Person]) -> Option<Notice> {
+        let name = |person: &Person| self.naming.name(person);
+        if let Some(me) = [member].into_iter().chain(others).find(|person| person.id == self.me) {
+            let others = [member].into_iter().chain(others).filter(|person| person.id != self.me);
+            let others: Vec<String> = others.map(name).collect();
+            let told = format!("here you are {}, for others look like you: {}", name(me), others.join(", "));
+            return Some(Notice::Trouble(told));
+        }
+        let others: Vec<String> = others.iter().map(name).collect();
+        let told = format!("{} looks like {}: the start of the key tells them apart", name(member), others.join(", "));
+        (!self.style.quiet).then_some(Notice::Note(told))
     }
 
     /// Is it connected? Told when the first link comes and when the last one goes; a mesh makes and
@@ -87,21 +109,25 @@ impl Printer {
             Event::Linked(peer) => {
                 self.links += 1;
                 let told = self.links == 1 && !self.style.quiet;
-                told.then(|| Notice::Note(format!("linked to {}", peer_name(peer))))
+                told.then(|| Notice::Note(format!("linked to {}", self.peer_name(peer))))
             }
             Event::Unlinked(peer, end) => {
                 self.links = self.links.saturating_sub(1);
                 if self.links == 0 {
-                    Some(Notice::Trouble(format!("no link left: {} {}", peer_name(peer), told_end(*end))))
+                    Some(Notice::Trouble(format!("no link left: {} {}", self.peer_name(peer), told_end(*end))))
                 } else if is_ordinary(*end) {
                     None
                 } else {
-                    log::info!("link to {} ended: {end}", peer_name(peer));
+                    log::info!("link to {} ended: {end}", self.peer_name(peer));
                     None
                 }
             }
             _ => None,
         }
+    }
+
+    fn peer_name(&self, peer: &Peer) -> String {
+        format!("{} at {}", self.naming.name(&peer.person), peer.addr)
     }
 }
 
@@ -109,23 +135,18 @@ fn told_end(end: End) -> String {
     if end == End::Vanished { "is gone, the connection broke".to_owned() } else { format!("({})", end.text()) }
 }
 
-fn peer_name(peer: &Peer) -> String {
-    format!("{} at {}", display_name(&peer.person), peer.addr)
-}
-
 /// Who comes and goes; runs that end with their input do so untold.
-fn member_notice(event: &Event, me: Id) -> Option<String> {
+fn member_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
+    let name = |person: &Person| naming.name(person);
     match event {
-        Event::Joined { member, passing: false } => Some(format!("{} is here", display_name(member))),
-        Event::Left { member, passing: false, why } if why.is_empty() => Some(format!("{} left", display_name(member))),
-        Event::Left { member, passing: false, why } => Some(format!("{} left ({why})", display_name(member))),
-        Event::Lost { member, passing: false } => Some(format!("{} is lost", display_name(member))),
-        Event::Renamed { member, .. } if member.id == me => {
-            Some(format!("you are now called {}", display_name(member)))
-        }
+        Event::Joined { member, passing: false } => Some(format!("{} is here", name(member))),
+        Event::Left { member, passing: false, why } if why.is_empty() => Some(format!("{} left", name(member))),
+        Event::Left { member, passing: false, why } => Some(format!("{} left ({})", name(member), filter(why))),
+        Event::Lost { member, passing: false } => Some(format!("{} is lost", name(member))),
+        Event::Renamed { member, .. } if member.id == me => Some(format!("you are now called {}", name(member))),
         Event::Renamed { member, old } => {
-            let old = display_name(&Person { id: member.id, nick: old.clone() });
-            Some(format!("{old} is now called {}", display_name(member)))
+            let old = name(&Person { id: member.id, nick: old.clone() });
+            Some(format!("{old} is now called {}", name(member)))
         }
         _ => None,
     }
@@ -137,8 +158,15 @@ pub(crate) fn undelivered(missing: &[Person]) -> String {
         return "not delivered: nobody was there to confirm it".to_owned();
     }
     let names: Vec<String> =
-        missing.iter().map(|person| format!("{} ({})", display_name(person), person.id.short())).collect();
+        missing.iter().map(|person| format!("{} ({})", filter_name(person.nick.as_str()), person.id.short())).collect();
     format!("not confirmed by {}", names.join(", "))
+}
+
+/// Who look alike, for those who read no tags.
+pub(crate) fn clash(members: &[&Person]) -> String {
+    let names: Vec<String> =
+        members.iter().map(|person| format!("{} ({})", filter_name(person.nick.as_str()), person.id.short())).collect();
+    format!("these names look alike: {}", names.join(", "))
 }
 
 /// What a slow reader missed.

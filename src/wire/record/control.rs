@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Frame;
 use super::super::frame::{EXIT_END, MESSAGE_END};
 use super::json::write_json;
-use super::{FeedId, Nick, RecordError, check_number, check_room_name};
+use super::{FeedId, Nick, Proof, RecordError, check_number, check_room_name};
 use crate::identity::Id;
 use crate::limits::{FEEDS_PER_PAGE_MAX, NUMBER_MAX, WHY_BYTES_MAX};
 
@@ -112,6 +112,11 @@ pub struct Hello {
     pub seen: IpAddr,
     /// Whether the sender accepts peers: such links are shared out, others are kept.
     pub listens: bool,
+    /// The sender's wall clock, in milliseconds since 1970.
+    pub time: u64,
+    /// On an encrypted link: the sender's signature over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl Hello {
@@ -137,6 +142,9 @@ impl Control {
                 check_number(hello.session, "session")?;
                 if hello.version > NUMBER_MAX {
                     return Err(RecordError::Bounds("version"));
+                }
+                if hello.time > NUMBER_MAX {
+                    return Err(RecordError::Bounds("time"));
                 }
                 check_room_name(&hello.room)?;
             }

@@ -18,6 +18,7 @@ use crate::limits::FRAME_BYTES_MAX;
 pub struct Domain {
     pub(super) post: blake3::Hasher,
     pub(super) ack: blake3::Hasher,
+    pub(super) link: blake3::Hasher,
 }
 
 impl fmt::Debug for Domain {
@@ -34,7 +35,7 @@ impl Domain {
             hasher.update(format!("hobnob {what} 1 {room}\n").as_bytes());
             hasher
         };
-        Self { post: start("post"), ack: start("ack") }
+        Self { post: start("post"), ack: start("ack"), link: start("link") }
     }
 }
 

@@ -1,0 +1,100 @@
+//! Names that look alike: told once, to a bound, whoever came first.
+
+use hobnob::identity::Id;
+use hobnob::limits::{LOOKALIKES_TOLD_MAX, NOTICES_MAX};
+use hobnob::room::Input;
+use hobnob::room::event::{Command, Event};
+use hobnob::wire::record::{Draft, Nick};
+
+use super::hand::{Author, Hand, Two, two};
+
+/// Every clash told: who came, whom they look like, and whether that is for terminals.
+fn clashes(hand: &Hand) -> Vec<(Id, Vec<Id>, bool)> {
+    let clash = |event: &Event| match event {
+        Event::Clash { member, others, passing } => {
+            Some((member.id, others.iter().map(|other| other.id).collect(), *passing))
+        }
+        _ => None,
+    };
+    hand.events.iter().filter_map(clash).collect()
+}
+
+fn nick(name: &str) -> Nick {
+    Nick::new(name).unwrap()
+}
+
+#[test]
+fn a_clash_is_told_when_it_begins_and_again_when_it_begins_again() {
+    let Two { mut bob, alice, a, .. } = two();
+    let mut other = Author::new(4, "Alice");
+    bob.post(a, &other.join());
+    bob.post(a, &other.say("hello"));
+    bob.post(a, &other.join());
+    let clash = (other.feed.author, vec![alice.feed.author], false);
+    assert_eq!(clashes(&bob), std::slice::from_ref(&clash), "a renewed join is no news");
+    other.nick = nick("ALICE");
+    bob.post(a, &other.post(&Draft::Nick));
+    assert_eq!(clashes(&bob), std::slice::from_ref(&clash), "nor is another name that looks the same");
+    other.nick = nick("carla");
+    bob.post(a, &other.post(&Draft::Nick));
+    other.nick = nick("alice");
+    bob.post(a, &other.post(&Draft::Nick));
+    assert_eq!(clashes(&bob), [clash.clone(), clash]);
+}
+
+#[test]
+fn who_left_clashes_with_nobody() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    bob.post(a, &alice.post(&Draft::Leave { why: "" }));
+    bob.post(a, &Author::new(4, "alice").join());
+    assert_eq!(clashes(&bob), []);
+}
+
+#[test]
+fn our_own_name_clashes_too_whoever_takes_it() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    bob.input(Input::Command(Command::Nick(nick("al1ce"))));
+    assert_eq!(clashes(&bob), [(bob.me.author, vec![alice.feed.author], false)]);
+    bob.input(Input::Command(Command::Nick(nick("bob"))));
+    alice.nick = nick("BOB");
+    bob.post(a, &alice.post(&Draft::Nick));
+    assert_eq!(clashes(&bob)[1..], [(alice.feed.author, vec![bob.me.author], false)]);
+}
+
+#[test]
+fn a_run_that_ends_with_its_input_clashes_without_noise() {
+    let Two { mut bob, a, .. } = two();
+    let mut pipe = Author::new(4, "alice");
+    bob.post(a, &pipe.post(&Draft::Join { addresses: &[], passing: true }));
+    assert!(matches!(clashes(&bob)[..], [(_, _, true)]), "{:?}", clashes(&bob));
+}
+
+#[test]
+fn a_crowd_of_one_name_is_told_to_a_bound() {
+    let Two { mut bob, a, .. } = two();
+    for seed in 0..2 * u8::try_from(LOOKALIKES_TOLD_MAX).unwrap() {
+        bob.post(a, &Author::new(20 + seed, "root").join());
+    }
+    let told: Vec<usize> = clashes(&bob).iter().map(|(_, others, _)| others.len()).collect();
+    let last = 2 * LOOKALIKES_TOLD_MAX - 1;
+    assert_eq!(told, (1..=last).map(|before| before.min(LOOKALIKES_TOLD_MAX)).collect::<Vec<_>>());
+}
+
+/// A terminal that stood still would print the names of a moment ago.
+#[test]
+fn who_is_here_is_told_anew_after_notices_were_skipped() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    bob.unread = true;
+    for number in 0..=NOTICES_MAX {
+        alice.nick = nick(&format!("alice-{number}"));
+        bob.post(a, &alice.post(&Draft::Nick));
+    }
+    bob.unread = false;
+    bob.events.clear();
+    bob.pass(100);
+    assert!(matches!(bob.events[0], Event::Skipped { .. }));
+    let Event::Present(people) = &bob.events[1] else { unreachable!("{:?}", bob.events[1]) };
+    let newest = people.iter().find(|person| person.id == alice.feed.author).unwrap();
+    assert_eq!(newest.nick, alice.nick);
+    assert!(people.iter().any(|person| person.id == bob.me.author));
+}
