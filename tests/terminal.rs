@@ -3,6 +3,7 @@
 //! and leaves the terminal as it was. Checked in a session through a pty, beside a member without one.
 //!
 //! The program runs under a shell that tells the terminal's settings before and after, and the exit code.
+//! What a hostile member sends, by a peer made by hand, is looked for in the bytes that reach the terminal.
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
@@ -10,10 +11,13 @@ mod support;
 
 use std::process::Command;
 
+use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, is_hidden};
+use hobnob::wire::record::Draft;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rexpect::reader::Options;
 use rexpect::session::{PtySession, spawn_with_options};
+use support::wire::Wire;
 use support::{NO_FOLDER, Node, PATIENCE, chatting};
 
 /// What the shell does around the program.
@@ -35,19 +39,25 @@ struct Person {
 impl Person {
     /// Joins a room and waits for the prompt.
     fn start(nick: &str, peer: &str) -> Self {
+        let mut person = Self::start_with(nick, peer, "xterm", &["--color", "never"], true);
+        person.sees(&format!("{nick}> "));
+        person
+    }
+
+    /// The same on another kind of terminal, whose bytes are all seen where they are not `tidied`.
+    fn start_with(nick: &str, peer: &str, term: &str, args: &[&str], tidied: bool) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", AROUND, "sh", env!("CARGO_BIN_EXE_hobnob")]);
-        command.args(["--ephemeral", "--no-listen", "--color", "never", "--nick", nick, peer]);
-        command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
+        command.args(["--ephemeral", "--no-listen", "--nick", nick, peer]).args(args);
+        command.env("TERM", term).env("LC_ALL", "C.UTF-8").env_remove("RUST_LOG");
         command.env("XDG_DATA_HOME", NO_FOLDER);
         let patience = u64::try_from(PATIENCE.as_millis()).ok();
-        let options = Options::new().timeout_ms(patience).strip_ansi_escape_codes(true);
+        let options = Options::new().timeout_ms(patience).strip_ansi_escape_codes(tidied);
         let session = spawn_with_options(command, options).expect("a shell in a pty");
         let mut person = Self { session, before: String::new(), pid: Pid::from_raw(0) };
         person.before = person.value("before");
         let pid = person.value("pid").parse().expect("a process id is a number");
         person.pid = Pid::from_raw(pid);
-        person.sees(&format!("{nick}> "));
         person
     }
 
@@ -204,4 +214,137 @@ fn what_others_send_does_not_command_the_terminal() {
     alice.say("\u{1b}[2Jgone?\u{7}\u{202e}");
     bob.sees("alice: ␛[2Jgone?␇<U+202E>");
     bob.sees("bob> ");
+}
+
+/// What a member may send to be obeyed, to hide, to turn around, or to stand where it does not belong.
+const ATTACKS: [&str; 16] = [
+    "\u{1b}[2J\u{1b}[1;1H\u{1b}[41m",
+    "\u{1b}]0;title\u{7}\u{1b}]2;title\u{1b}\\",
+    "\u{1b}]52;c;c3RvbGVu\u{7}",
+    "\u{1b}]8;;http://evil.example\u{1b}\\link\u{1b}]8;;\u{1b}\\",
+    "\u{1b}P+q544e\u{1b}\\\u{1b}_x\u{1b}\\\u{1b}^x\u{1b}\\\u{1b}Xx\u{1b}\\",
+    "\u{1b}c\u{1b}[?1049h\u{1b}[6n\u{1b}Z\u{5}",
+    "\u{9b}2J\u{9d}0;title\u{9c}\u{90}x\u{9c}\u{85}",
+    "back\u{8}\u{8}\u{8}\u{8}\u{7f}\rover\u{b}\u{c}\u{e}\u{f}\u{7}",
+    "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{200e}\u{200f}\u{61c}",
+    "\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}\u{ad}\u{180e}\u{115f}\u{3164}\u{ffa0}",
+    "\u{e0001}\u{e0041}\u{e007f}",
+    "a\u{fe0f}\u{e0100}\u{e01ef}",
+    "\u{2028}\u{2029}\u{0}",
+    "\r\n12:00:00 alice: not me",
+    "\n\u{1b}[1A12:00:00 alice: not me either",
+    "tower: o\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
+];
+
+/// As odd as the wire lets them be.
+const NAMES: [&str; 4] = ["x\u{3164}\u{34f}", "\u{301}\u{301}y", "z\u{fe0f}\u{2800}", "аlice"];
+
+/// Members with such names join and say all that through a host; when it has passed everything on, one of
+/// them says goodbye in the same way.
+fn attack(host: &Node) -> Vec<Wire> {
+    let mut attackers: Vec<Wire> = NAMES.iter().map(|name| Wire::dial_encrypted(&host.addr(), name)).collect();
+    for (index, attacker) in attackers.iter_mut().enumerate() {
+        attacker.greet();
+        attacker.send_post(1, &Draft::Join { addresses: &[], passing: false });
+        for (number, text) in (2..).zip(ATTACKS) {
+            attacker.send_post(number, &Draft::Say { text, action: index % 2 == 1, part: number % 3 == 0 });
+        }
+    }
+    host.wait_until("all that is said", |events| {
+        let said = events.iter().filter(|event| event["event"] == "say").count();
+        (said == NAMES.len() * ATTACKS.len()).then_some(())
+    });
+    let last = attackers.first_mut().expect("an attacker");
+    last.send_post(ATTACKS.len() as u64 + 2, &Draft::Leave { why: ATTACKS.concat().as_str() });
+    attackers
+}
+
+/// The characters of what rexpect read, which takes each byte for one.
+fn text_of(read: &str) -> String {
+    let bytes: Vec<u8> = read.chars().map(|byte| u8::try_from(u32::from(byte)).expect("a byte")).collect();
+    String::from_utf8(bytes).expect("a terminal gets whole characters")
+}
+
+/// The final letters and the contents of the control sequences in a text. Fails where there is another kind of
+/// escape.
+fn sequences(text: &str) -> Vec<String> {
+    let sequence = |piece: &str| {
+        let body = piece.strip_prefix('[').unwrap_or_else(|| unreachable!("no sequence of ours: {piece:?}"));
+        let end = body.find(|letter: char| letter.is_ascii_alphabetic()).expect("a final letter");
+        body[..=end].to_owned()
+    };
+    text.split('\u{1b}').skip(1).map(sequence).collect()
+}
+
+/// Whether a text that reached the terminal has anything of what only an attacker sent.
+fn assert_harmless(text: &str) {
+    let plain = |letter: char| matches!(letter, '\n' | '\r' | '\u{1b}') || !(letter.is_control() || is_hidden(letter));
+    let strange: Vec<char> = text.chars().filter(|letter| !plain(*letter)).collect();
+    assert!(strange.is_empty(), "{strange:?} in {text:?}");
+    let tower = "\u{301}".repeat(MARKS_PER_CHARACTER_MAX + 1);
+    assert!(!text.contains(&tower) && !text.contains("a\u{fe0f}"), "{text:?}");
+    let fakes: Vec<&str> = text.split('\n').filter(|line| line.starts_with("12:00:00 alice")).collect();
+    assert!(fakes.is_empty(), "{fakes:?}");
+}
+
+#[test]
+fn a_terminal_without_an_editor_gets_no_escape_at_all() {
+    let host = chatting("alice", &[]);
+    let mut bob = Person::start_with("bob", &host.addr(), "dumb", &[], false);
+    bob.sees("alice");
+    let attackers = attack(&host);
+    let seen = text_of(&bob.sees(" left ("));
+    assert_harmless(&seen);
+    assert!(!seen.contains('\u{1b}') && seen.contains("␛[2J") && seen.contains("<U+202E>"), "{seen:?}");
+    let goodbye = text_of(&bob.sees(") --"));
+    assert!(!goodbye.contains(char::is_control), "{goodbye:?}");
+    assert!(seen.contains("аlice#") && seen.contains("x<U+3164>"), "{seen:?}");
+    drop(attackers);
+}
+
+#[test]
+fn a_terminal_with_colours_gets_none_but_ours() {
+    let host = chatting("alice", &[]);
+    let mut bob = Person::start_with("bob", &host.addr(), "dumb", &["--color", "always"], false);
+    bob.sees("alice");
+    let attackers = attack(&host);
+    let seen = text_of(&bob.sees(" left ("));
+    assert_harmless(&seen);
+    let ours = |sequence: &str| match sequence.strip_suffix('m') {
+        Some(color) => matches!(color, "0" | "2" | "33") || matches!(color.as_bytes(), [b'1', b';', b'3', b'1'..=b'6']),
+        None => false,
+    };
+    let sequences = sequences(&seen);
+    assert!(sequences.len() > ATTACKS.len() && sequences.iter().all(|sequence| ours(sequence)), "{sequences:?}");
+    drop(attackers);
+}
+
+#[test]
+fn a_line_being_edited_takes_no_orders_from_others() {
+    let host = chatting("alice", &[]);
+    let mut bob = Person::start_with("bob", &host.addr(), "xterm", &["--color", "never"], false);
+    bob.sees("bob> ");
+    bob.types("half a line");
+    let attackers = attack(&host);
+    let seen = text_of(&bob.sees(" left ("));
+    assert_harmless(&seen);
+    assert!(seen.contains("␛[2J"), "{seen:?}");
+    // The editor goes about in its own line, and erases it; it neither colours nor moves the screen.
+    let editing = |sequence: &str| match sequence.chars().last() {
+        Some('A'..='D' | 'G') => sequence.len() <= 3,
+        Some('J' | 'K') => sequence.len() == 1,
+        Some('h' | 'l') => matches!(sequence, "?2004h" | "?2004l" | "?2026h" | "?2026l" | "?25h" | "?25l"),
+        _ => false,
+    };
+    let sequences = sequences(&seen);
+    assert!(sequences.iter().all(|sequence| editing(sequence)), "{sequences:?}");
+    // Nor do names that are completed and asked for.
+    bob.types("\u{15}z\t");
+    bob.sees("z<U+FE0F><U+2800>");
+    bob.types("\u{15}");
+    bob.enters("/names");
+    let names = text_of(&bob.sees(" here: "));
+    let list = text_of(&bob.sees("z<U+FE0F><U+2800>"));
+    assert_harmless(&format!("{names}{list}"));
+    drop(attackers);
 }
