@@ -103,10 +103,6 @@ pub const WRITERS_MAX: usize = 8;
 /// Stack of a reader thread; there can be thousands of them. JSON of depth 32 needs a tenth.
 pub const READER_STACK_BYTES: usize = 256 * 1024;
 
-/// What a log line says of a record that makes no sense; it may quote the record, and the rest is cut. Else
-/// who is let go would write a frame into the log each time.
-pub const LOG_FAULT_BYTES_MAX: usize = 256;
-
 // ---- links --------------------------------------------------------------------------------
 
 /// Links that a node keeps. Each costs a thread and about four memory maps, and a process dies

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, LOG_FAULT_BYTES_MAX, READER_STACK_BYTES};
+use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, READER_STACK_BYTES};
 use crate::room::intake::read_frame;
 use crate::room::{Arrival, Input, LinkId};
 use crate::wire::end::End;
 use crate::wire::frame::FrameBuffer;
-use crate::wire::record::{Channel, RecordError};
+use crate::wire::record::Channel;
 use crate::wire::secure::{Receiver, Secured};
 
 use super::Shared;
@@ -74,13 +74,6 @@ fn spawn(link: LinkId, shared: &Shared, body: impl FnOnce() + Send + 'static) ->
         let _count = count;
         body();
     })
-}
-
-/// What is wrong with a record, for the log: it may quote what the peer sent.
-fn fault(error: &RecordError) -> String {
-    let mut text = error.to_string();
-    text.truncate(text.floor_char_boundary(LOG_FAULT_BYTES_MAX));
-    text
 }
 
 struct Reader {
@@ -160,7 +153,7 @@ impl Reader {
             match read_frame(frame, ending, domain, channel, |label| seen.read().is_copy(label)) {
                 Ok(arrival) => run.push(arrival),
                 Err((end, error)) => {
-                    log::info!("link {}: {end}: {}", self.link, fault(&error));
+                    log::info!("link {}: {end}: {error}", self.link);
                     return (run, Some(end));
                 }
             }

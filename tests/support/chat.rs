@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hobnob::identity::Id;
 use hobnob::limits::{
-    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, HANDSHAKES_MAX, LINKS_CLOSING_MAX, LINKS_GREETING_MAX, LOG_FAULT_BYTES_MAX,
+    CIPHER_BUFFER_BYTES_MIN, DIALS_MAX, HANDSHAKES_MAX, LINKS_CLOSING_MAX, LINKS_GREETING_MAX, LOG_LINE_BYTES_MAX,
     OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX, READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX,
     SEALED_BYTES_MAX, WRITERS_MAX,
 };
@@ -29,7 +29,7 @@ pub(crate) const LIVELY: Duration = Duration::from_secs(10);
 const LOOK_UP: Duration = Duration::from_millis(10);
 
 /// A line of the log. What a peer sent is quoted in part, and what cannot be shown takes up to four times its room.
-const LOG_LINE_BYTES_MAX: usize = 4 * LOG_FAULT_BYTES_MAX + 256;
+const LOGGED_BYTES_MAX: usize = 4 * LOG_LINE_BYTES_MAX;
 
 /// What a link may hold at the most: its reader's stack and buffers, a message that is opened, and what waits
 /// for its socket.
@@ -207,7 +207,7 @@ impl Chat {
             self.base_bytes + links * LINK_BYTES_MAX + QUEUE_BYTES_MAX + cost.kept_bytes as u64 + SLACK_BYTES;
         let stderr = self.node.stderr();
         let longest = stderr.lines().map(str::len).max().unwrap_or_default();
-        assert!(longest <= LOG_LINE_BYTES_MAX, "nobody writes the log but the node: {longest} bytes in a line");
+        assert!(longest <= LOGGED_BYTES_MAX, "nobody writes the log but the node: {longest} bytes in a line");
         let bytes = self.node.peak_bytes();
         assert!(bytes <= bytes_max, "{bytes} bytes of memory, over {bytes_max}\n{}", self.node.told());
     }
