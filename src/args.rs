@@ -5,28 +5,32 @@
 
 mod manual;
 
-use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thiserror::Error;
 
-use crate::limits::NICK_BYTES_MAX;
+use crate::addr::{AddrError, PORT, PeerAddr};
+use crate::limits::{NICK_BYTES_MAX, TICKET_ADDRESSES_MAX};
+use crate::ticket::Ticket;
+use crate::token::TokenError;
 use crate::wire::record::{self, Nick};
 
 pub use manual::render as render_manual;
 
-/// The port of a PEER that names none, and the first one tried for `--listen`.
-pub const PORT: u16 = 4646;
-
 /// The address listened on when none is given; any free port serves if this one is taken.
-pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), PORT);
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PORT);
 
 /// Lines of earlier talk that a person is shown on joining.
 pub const BACKLOG_LINES: usize = 50;
+
+/// What is told to somebody who gave a secret away on the command line.
+pub const SECRET_ADVICE: &str = "a secret stands on the command line, where other users see it and the shell's \
+history keeps it: take it for known, make a new key, and use --ticket FILE, --ticket -, --room-key-file FILE, \
+HOBNOB_TICKET or HOBNOB_ROOM_KEY";
 
 const LONG_ABOUT: &str = "\
 A group chat without a server, for people and for scripts.
@@ -43,6 +47,8 @@ Examples:
           join it through alice
   df -h | hobnob -n disk alice.example:9000
           say some lines, have them confirmed, and end
+  hobnob ticket -n alice --new-key tea.key -r tea alice.example:9000
+          make a key that closes a room, and a ticket to it
   hobnob --json alice.example:9000 < /dev/null | jq -r 'select(.event == \"say\").text'
           listen, for a script
 
@@ -74,9 +80,11 @@ pub struct Args {
     pub task: Option<Task>,
 
     /// Peers to link to.
-    #[arg(help = "Peers to link to, as HOST:PORT, [IPv6]:PORT or HOST alone for port 4646")]
-    #[arg(value_name = "PEER", value_hint = clap::ValueHint::Hostname)]
-    pub peers: Vec<PeerAddr>,
+    #[arg(
+        help = "Peers to link to, as HOST:PORT, [IPv6]:PORT, HOST alone for port 4646, or a ticket without a secret"
+    )]
+    #[arg(value_name = "PEER", value_hint = clap::ValueHint::Hostname, value_parser = parse_peer)]
+    pub peers: Vec<Peer>,
 
     /// Accept peers at this address: PORT, ADDR or ADDR:PORT [default: 0.0.0.0:4646, any free port if
     /// that one is taken; a pipe without --stay does not listen].
@@ -91,13 +99,18 @@ pub struct Args {
     #[arg(long)]
     pub no_mesh: bool,
 
-    /// The name that others see [default: the login name].
-    #[arg(short, long, value_name = "NAME", value_parser = parse_nick)]
-    pub nick: Option<Nick>,
+    /// Who to be.
+    #[command(flatten)]
+    pub who: Who,
 
-    /// The room to be in.
-    #[arg(short, long, value_name = "NAME", default_value = "lobby", value_parser = parse_room)]
-    pub room: String,
+    /// Which room.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Join by the ticket in FILE, or by one that is typed or piped in where FILE is "-"; or by the one in
+    /// HOBNOB_TICKET.
+    #[arg(long, value_name = "FILE", conflicts_with = "room_key_file", value_hint = clap::ValueHint::FilePath)]
+    pub ticket: Option<PathBuf>,
 
     /// Write what happens to stdout as JSON, one object a line.
     #[arg(long)]
@@ -114,10 +127,6 @@ pub struct Args {
     /// How long to wait at the end for others to confirm what was said.
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = parse_seconds())]
     pub linger: u64,
-
-    /// Keep the key that says who this is in FILE [default: one for each nick, in the data folder].
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub identity: Option<PathBuf>,
 
     /// Be somebody new for this run only; nothing is kept.
     #[arg(long, conflicts_with = "identity")]
@@ -149,9 +158,68 @@ pub struct Args {
     pub verbose: u8,
 }
 
+/// Who to be.
+#[derive(Debug, clap::Args)]
+pub struct Who {
+    /// The name that others see [default: the login name].
+    #[arg(short, long, value_name = "NAME", value_parser = parse_nick)]
+    pub nick: Option<Nick>,
+
+    /// Keep the key that says who this is in FILE [default: one for each nick, in the data folder].
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub identity: Option<PathBuf>,
+}
+
+/// Which room, and what it is closed with.
+#[expect(clippy::doc_markdown, reason = "these lines are --help, which has no backticks")]
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The room to be in [default: that of the ticket, or lobby].
+    #[arg(short, long, value_name = "NAME", value_parser = parse_room)]
+    pub room: Option<String>,
+
+    /// Close the room to all who do not know the key in FILE, a passphrase or a random one; or the one in
+    /// HOBNOB_ROOM_KEY.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub room_key_file: Option<PathBuf>,
+}
+
+/// The command line of `hobnob ticket`.
+#[derive(Debug, clap::Args)]
+pub struct TicketArgs {
+    /// Where others reach the one who is named by --nick or --identity.
+    #[arg(help = "Where others reach this host, as HOST:PORT, [IPv6]:PORT or HOST alone for port 4646")]
+    #[arg(value_name = "ADDR", num_args = 0..=TICKET_ADDRESSES_MAX, required_unless_present = "new_key")]
+    #[arg(value_hint = clap::ValueHint::Hostname)]
+    pub addresses: Vec<PeerAddr>,
+
+    /// Whose key the ticket names.
+    #[command(flatten)]
+    pub who: Who,
+
+    /// Which room it opens.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Make a random key for a room and keep it in FILE, which must not be there yet.
+    #[arg(long, value_name = "FILE", conflicts_with = "room_key_file", value_hint = clap::ValueHint::FilePath)]
+    pub new_key: Option<PathBuf>,
+}
+
+/// A peer as it was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Whoever answers there.
+    At(PeerAddr),
+    /// A ticket without a secret.
+    Ticket(Ticket),
+}
+
 /// What else the program does.
 #[derive(Debug, Subcommand)]
 pub enum Task {
+    /// Write a ticket to stdout: one line with which others join.
+    Ticket(TicketArgs),
     /// Write completions for a shell to stdout.
     Completions {
         /// The shell.
@@ -173,93 +241,27 @@ pub enum ColorChoice {
     Never,
 }
 
-/// Where a peer is said to be: a host name or address, and a port. Not looked up yet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerAddr {
-    /// A name, an IPv4 address or an IPv6 address without brackets.
-    pub host: String,
-    /// From 1 on.
-    pub port: u16,
-}
-
 /// What is wrong with an argument. Ends the program with exit code 2.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ArgError {
-    /// Nothing before the port.
-    #[error("no host: a peer is HOST:PORT, [IPv6]:PORT or HOST")]
-    NoHost,
-    /// White space or other characters that no host has.
-    #[error("no host name has the character {0:?}")]
-    HostCharacter(char),
-    /// The port is no number from 1 to 65535.
-    #[error("port {0:?} is not a number from 1 to 65535")]
-    Port(String),
-    /// Colons, but neither a port nor brackets.
-    #[error("an IPv6 address goes in brackets: [{0}]:{PORT}")]
-    Brackets(String),
     /// Not an address to listen on.
     #[error("not an address to listen on: PORT, ADDR or ADDR:PORT, with a number for ADDR, such as 0.0.0.0:{PORT}")]
     Listen,
+    /// Not a ticket, though it looks like one.
+    #[error("not a usable ticket: {0}")]
+    Ticket(TokenError),
+    /// Not a peer.
+    #[error(transparent)]
+    Peer(#[from] AddrError),
+    /// A ticket with a secret.
+    #[error("{SECRET_ADVICE}")]
+    Secret,
     /// Not a name.
     #[error("a nick has 1 to {NICK_BYTES_MAX} bytes, without white space, control characters, < and >")]
     Nick,
     /// Not a room.
     #[error("a room's name has 1 to {} bytes, without control characters", crate::limits::ROOM_NAME_BYTES_MAX)]
     Room,
-}
-
-impl fmt::Display for PeerAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl FromStr for PeerAddr {
-    type Err = ArgError;
-
-    fn from_str(text: &str) -> Result<Self, ArgError> {
-        let (host, port) = split_port(text)?;
-        if host.is_empty() {
-            return Err(ArgError::NoHost);
-        }
-        let strange = |letter: &char| letter.is_whitespace() || letter.is_control() || "/@[]<>?#".contains(*letter);
-        if let Some(letter) = host.chars().find(strange) {
-            return Err(ArgError::HostCharacter(letter));
-        }
-        let port = port.map_or(Ok(PORT), parse_port)?;
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-/// The host, without brackets, and the port as it stands there.
-fn split_port(text: &str) -> Result<(&str, Option<&str>), ArgError> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| ArgError::Brackets(rest.to_owned()))?;
-        // A zone such as fe80::1%eth0 is left to the look-up.
-        let address = host.split_once('%').map_or(host, |(address, _)| address);
-        if address.parse::<Ipv6Addr>().is_err() {
-            return Err(ArgError::Brackets(host.to_owned()));
-        }
-        return match rest.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if rest.is_empty() => Ok((host, None)),
-            None => Err(ArgError::Port(rest.to_owned())),
-        };
-    }
-    if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
-        return Err(ArgError::Brackets(text.to_owned()));
-    }
-    Ok(text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))))
-}
-
-fn parse_port(text: &str) -> Result<u16, ArgError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let port = text.parse().ok().filter(|port| digits && *port > 0);
-    port.ok_or_else(|| ArgError::Port(text.to_owned()))
 }
 
 /// Port 0 is any free one.
@@ -272,6 +274,14 @@ fn parse_listen(text: &str) -> Result<SocketAddr, ArgError> {
     }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     bare.parse().map(|ip| SocketAddr::new(ip, PORT)).map_err(|_| ArgError::Listen)
+}
+
+fn parse_peer(text: &str) -> Result<Peer, ArgError> {
+    if !Ticket::is_meant(text) {
+        return Ok(Peer::At(text.parse()?));
+    }
+    let ticket: Ticket = text.parse().map_err(ArgError::Ticket)?;
+    if ticket.secret.is_some() { Err(ArgError::Secret) } else { Ok(Peer::Ticket(ticket)) }
 }
 
 fn parse_nick(text: &str) -> Result<Nick, ArgError> {
@@ -287,12 +297,20 @@ fn parse_seconds() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(0..=7 * 24 * 3_600)
 }
 
-impl Args {
+impl Who {
     /// The name given, or else the login name, made valid.
     pub fn nick(&self) -> Nick {
         self.nick.clone().unwrap_or_else(|| valid_nick(&login_name()))
     }
+}
 
+/// Whether a ticket with a secret, or a room key, stands among the arguments. Looked for before anything else
+/// reads them, as it must not be repeated in an error.
+pub fn hold_secret(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    arguments.into_iter().any(|argument| Ticket::is_secret_within(&argument.to_string_lossy()))
+}
+
+impl Args {
     /// The definition, for completions and the man page.
     pub fn definition() -> clap::Command {
         Self::command()

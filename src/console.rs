@@ -6,12 +6,14 @@
 //! comes (`pipe`). Everything passes through channels that are bounded; a slow stdout holds up the
 //! events behind it and nothing else. Text of others passes the `filter` before it is shown.
 
+mod ask;
 pub mod chunk;
 pub mod command;
 mod complete;
 pub mod filter;
 mod goodbye;
 mod input;
+pub mod invite;
 pub mod json;
 mod logging;
 mod naming;
@@ -30,6 +32,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
+pub use ask::ask;
 pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
@@ -39,7 +42,8 @@ pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
 use crate::known::{Known, today};
-use crate::room::event::{Command, Event, Outcome, Person, Said};
+use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
+use crate::secret::RoomSecret;
 use input::Started;
 use output::Output;
 use print::{Printer, Shown, Style};
@@ -62,6 +66,8 @@ pub struct Options {
     pub commands: bool,
     /// Links are not encrypted, which is told.
     pub plaintext: bool,
+    /// What the room is closed with, for `/invite`.
+    pub secret: Option<RoomSecret>,
     /// What is read.
     pub input: Input,
 }
@@ -115,6 +121,7 @@ struct Console {
     json: bool,
     known: Known,
     naming: Naming,
+    secret: Option<RoomSecret>,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -141,6 +148,7 @@ impl Console {
             json: options.json,
             known,
             naming: naming.clone(),
+            secret: options.secret.clone(),
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
@@ -238,14 +246,11 @@ impl Console {
                     self.printer.names(members, whois.as_deref(), &mut self.shown);
                 }
             }
-            Event::Status(status) => {
-                let only_me = matches!(self.asked_status.pop_front(), Some(Query::Whoami));
-                if self.json {
-                    json::push_status(status, &mut self.shown.chat);
-                } else {
-                    self.printer.status(status, only_me, &mut self.shown);
-                }
-            }
+            Event::Status(status) => match self.asked_status.pop_front() {
+                Some(Query::Invite) => self.invite(status),
+                _ if self.json => json::push_status(status, &mut self.shown.chat),
+                query => self.printer.status(status, matches!(query, Some(Query::Whoami)), &mut self.shown),
+            },
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => {
@@ -254,6 +259,14 @@ impl Console {
                 self.naming.after(event);
             }
             event => self.printer.event(event, &mut self.shown),
+        }
+    }
+
+    fn invite(&mut self, status: &Status) {
+        match invite::ticket(status, self.secret.as_ref(), &invite::machine_addresses()) {
+            Ok(ticket) if self.json => json::push_ticket(&ticket, &mut self.shown.chat),
+            Ok(ticket) => self.printer.ticket(&ticket, &mut self.shown),
+            Err(error) => self.local(Local::Trouble(error.to_string())),
         }
     }
 

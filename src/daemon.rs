@@ -22,9 +22,10 @@ use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::RwLock;
+use socket2::{Socket, Type};
 use thiserror::Error;
 
-use crate::limits::{ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
+use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
 use crate::room::event::{Command, Event, Said};
 use crate::room::intake::Seen;
 use crate::room::{self, Now};
@@ -33,6 +34,7 @@ use crate::wire::secure::{Endpoint, LinkSecurity};
 
 mod accept;
 mod dial;
+mod place;
 mod reader;
 mod router;
 mod writer;
@@ -136,12 +138,21 @@ pub fn start(
 }
 
 fn bind(listen: Listen) -> Result<Option<TcpListener>, StartError> {
-    let bind = |addr| TcpListener::bind(addr).map_err(|error| StartError::Bind { addr, error });
+    let bind = |addr| listen_at(addr).map_err(|error| StartError::Bind { addr, error });
     match listen {
         Listen::No => Ok(None),
         Listen::At(addr) => bind(addr).map(Some),
         Listen::Preferably(addr) => bind(addr).or_else(|_| bind(SocketAddr::new(addr.ip(), 0))).map(Some),
     }
+}
+
+/// As `TcpListener::bind` does it, but for the backlog.
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(socket2::Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Starts a thread whose panic ends the program with a word: a daemon is never left half dead.

@@ -1,19 +1,22 @@
 //! Who a node is: an Ed25519 key pair, its public half as the id, and the file that keeps it.
 //!
 //! An identity belongs to a nick, so three terminals with three nicks on one machine are three
-//! people. Key files hold the 32 byte seed as hex, are created 0600 and atomically, and are
-//! refused when anybody else may read them. The secret half never leaves this module.
+//! people. Key files hold the 32 byte seed as 64 hexadecimal digits and a newline, and are
+//! [private]. The secret half never leaves this module, and is wiped from memory when the last
+//! copy of the identity goes.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::private::{self, Fault, FileError};
 
 /// A public key: who somebody is. Shown as 64 hexadecimal digits, abbreviated to 8 for people.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,7 +79,8 @@ impl<'de> Deserialize<'de> for Id {
 /// A key pair. `Debug` shows the public half only.
 #[derive(Clone)]
 pub struct Identity {
-    key: SigningKey,
+    /// In one place of the heap, however often an identity is moved or cloned.
+    key: Arc<SigningKey>,
     id: Id,
 }
 
@@ -90,21 +94,11 @@ impl fmt::Debug for Identity {
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// The file could not be read or written.
-    #[error("key file {path}: {error}")]
-    Io {
-        /// The file or its folder.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Others may read the file, so the key may be known.
-    #[error("key file {path} can be read by others (mode {mode:o}): chmod 600 it, or remove it to become somebody new")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    #[error("key file {0}")]
+    File(FileError),
+    /// The file is not as private as a key has to be.
+    #[error("key file {0}, or remove it to become somebody new")]
+    Exposed(FileError),
     /// The file does not hold a key.
     #[error(
         "key file {path} is damaged: it does not hold 64 hexadecimal digits; restore it, or remove it to become somebody new"
@@ -124,7 +118,7 @@ pub enum IdentityError {
 impl Identity {
     /// The identity of a given seed; for tests and the simulator.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let key = SigningKey::from_bytes(seed);
+        let key = Arc::new(SigningKey::from_bytes(seed));
         let id = Id(key.verifying_key().to_bytes());
         Self { key, id }
     }
@@ -149,12 +143,14 @@ impl Identity {
     /// The identity kept in a file; where there is none, a new one is made and kept there.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         match Self::load(path) {
-            Err(IdentityError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(IdentityError::File(error)) if error.is_missing() => {
                 let made = Self::ephemeral()?;
                 match made.save(path) {
                     // Another process made one at the same moment: that one counts.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-                    Err(error) => Err(IdentityError::Io { path: path.to_owned(), error }),
+                    Err(FileError { fault: Fault::Io(error), .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        Self::load(path)
+                    }
+                    Err(error) => Err(IdentityError::File(error)),
                     Ok(()) => Ok(made),
                 }
             }
@@ -163,37 +159,23 @@ impl Identity {
     }
 
     fn load(path: &Path) -> Result<Self, IdentityError> {
-        let io_error = |error| IdentityError::Io { path: path.to_owned(), error };
-        let file = fs::File::open(path).map_err(io_error)?;
-        let mode = file.metadata().map_err(io_error)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(IdentityError::Exposed { path: path.to_owned(), mode });
-        }
-        let mut text = Zeroizing::new(Vec::new());
-        io::Read::read_to_end(&mut io::Read::take(file, 256), &mut text).map_err(io_error)?;
+        let damaged = || IdentityError::Damaged { path: path.to_owned() };
+        let text = private::read(path, KEY_FILE_BYTES_MAX).map_err(|error| match error.fault {
+            Fault::TooLong { .. } => damaged(),
+            Fault::Exposed { .. } | Fault::Foreign { .. } => IdentityError::Exposed(error),
+            Fault::Io(_) | Fault::Irregular => IdentityError::File(error),
+        })?;
         let mut seed = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(text.trim_ascii(), &mut *seed)
-            .map_err(|_| IdentityError::Damaged { path: path.to_owned() })?;
+        hex::decode_to_slice(text.trim_ascii(), &mut *seed).map_err(|_| damaged())?;
         Ok(Self::from_seed(&seed))
     }
 
-    /// Writes the key beside its place, then links it there, so that a file under the final name is
-    /// always whole and an existing one is never replaced.
-    fn save(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or_else(|| Path::new("."));
-        fs::DirBuilder::new().recursive(true).create(folder)?;
-        let draft = folder.join(format!(".key-{}-{}", std::process::id(), self.id.short()));
-        let written = (|| {
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            let mut text = Zeroizing::new(hex::encode(Zeroizing::new(self.key.to_bytes()).as_slice()));
-            text.push('\n');
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::hard_link(&draft, path)
-        })();
-        let _ = fs::remove_file(&draft);
-        written
+    fn save(&self, path: &Path) -> Result<(), FileError> {
+        let mut text = Zeroizing::new([b'\n'; 65]);
+        let (digits, _) = text.split_at_mut(64);
+        // 32 bytes fill 64 digits.
+        let _ = hex::encode_to_slice(self.key.as_bytes(), digits);
+        private::create(path, text.as_slice())
     }
 }
 

@@ -79,12 +79,16 @@
 //! | window | the unacknowledged bytes up to which a pipe is read |
 //! | roster | who is present: a fold over the posts |
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
+//! | secret | 32 bytes without which nobody gets a link into a closed room |
+//! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
+//! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`identity`]: keys, and the files that keep them.
+//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`token`]: how a
+//!    line that people pass on is written. [`secret`]: what closes a room. [`ticket`]: what opens it.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
 //!    connection: the handshake, and the encrypted stream of bytes as two halves.
@@ -96,12 +100,13 @@
 //!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
-//!    `dial`.
+//!    `place` (how many may be in their handshakes), `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal.
 //! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
-//! 8. [`args`]: the command line, and the manual that comes out of it.
+//! 8. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
+//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!
@@ -109,13 +114,19 @@
 //!
 //! A file in `tests/` is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
 //! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
-//! specification to the code.
+//! specification to the code, and `tests/python_peer.rs` to a peer that was written from it alone.
 
+pub mod access;
+pub mod addr;
 pub mod args;
 pub mod console;
 pub mod daemon;
 pub mod identity;
 pub mod known;
 pub mod limits;
+pub mod private;
 pub mod room;
+pub mod secret;
+pub mod ticket;
+pub mod token;
 pub mod wire;

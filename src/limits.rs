@@ -3,6 +3,15 @@
 //! Sizes are bytes, times are milliseconds unless the name says otherwise. A bound that a peer can
 //! reach ends that peer's link or its turn, never the program.
 
+/// What may be done at once, and the time after which as much may be done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At once.
+    pub burst: u64,
+    /// Milliseconds in which a full bucket empties.
+    pub window_ms: u64,
+}
+
 // ---- frames -------------------------------------------------------------------------------
 
 /// The longest frame, delimiter included. From the protocol: two frames fit a socket buffer, and a
@@ -29,6 +38,14 @@ pub const ROOM_NAME_BYTES_MAX: usize = 64;
 
 /// The longest word of goodbye. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
+
+/// The longest name or address of a host that is dialled: what DNS allows (RFC 1035, section 2.3.4, without
+/// the root's dot). A longer one is refused where it is typed or read.
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Fields of a post, and of the body of a say. Ours have ten; later versions may add some. Each is compared
+/// with all before it, so more closes the link.
+pub const POST_FIELDS_MAX: usize = 64;
 
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
@@ -86,14 +103,53 @@ pub const WRITERS_MAX: usize = 8;
 /// Stack of a reader thread; there can be thousands of them. JSON of depth 32 needs a tenth.
 pub const READER_STACK_BYTES: usize = 256 * 1024;
 
+/// What a log line says of a record that makes no sense; it may quote the record, and the rest is cut. Else
+/// who is let go would write a frame into the log each time.
+pub const LOG_FAULT_BYTES_MAX: usize = 256;
+
 // ---- links --------------------------------------------------------------------------------
 
 /// Links that a node keeps. Each costs a thread and about four memory maps, and a process dies
 /// near 16,000 threads (measured). One past it is closed before a thread is spawned for it.
 pub const LINKS_ACCEPTED_MAX: usize = 4_000;
 
-/// Links that have not said hello yet; beyond, the oldest is closed (`crowded`).
+/// Links that have not said hello yet; beyond, the oldest of the busiest address is closed (`crowded`).
 pub const LINKS_GREETING_MAX: usize = 64;
+
+/// How long a handshake is left alone when more come from its own address: ours take a few round trips. Until
+/// then the newcomer is refused (`crowded`).
+pub const GREETING_MS_MIN: u64 = 1_000;
+
+/// Handshakes of one address that come to nothing: two full houses of them at once (a guess). One that comes up does not
+/// count. Beyond, the address is refused until some have faded (`crowded`).
+pub const HOST_HANDSHAKES: Rate = Rate { burst: 2 * LINKS_GREETING_MAX as u64, window_ms: 10_000 };
+
+/// Points for broken rules that are remembered of an address or a key, and how they fade: ten a minute. So a ban lasts
+/// ten minutes at most after the last offence.
+pub const OFFENCE_POINTS: Rate = Rate { burst: 200, window_ms: 1_200_000 };
+
+/// With so many points an address or a key is refused (`banned`): two wrong signatures, or ten frames that
+/// make no sense.
+pub const BAN_POINTS: u64 = 100;
+
+/// For so many points an address has one handshake less: keys cost nothing, so who is banned may come with another one.
+pub const POINTS_PER_HANDSHAKE: u64 = 10;
+
+/// Addresses, and keys, of which handshakes and offences are remembered. Beyond, the half that has fewer is
+/// forgotten.
+pub const DOOR_GUESTS_MAX: usize = 4_096;
+
+/// Accepted connections in their handshakes, those included whose end is on its way: twice as many as may be
+/// unfinished. At the bound no more are accepted until one has ended; they wait with the system.
+pub const HANDSHAKES_MAX: usize = 2 * LINKS_GREETING_MAX;
+
+/// Connections that the system holds until they are accepted. Beyond, it drops what comes, and who dials tries again
+/// a second later; with 128 that was the lot of most in a crowd (measured). Systems may cut it down.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+
+/// Links that a writer has closed and whose peers have not yet; a peer is given a moment to hear why. Beyond, the
+/// one that has waited longest is cut off, so that a crowd that is turned away costs no more threads than this (a guess).
+pub const LINKS_CLOSING_MAX: usize = 32;
 
 /// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
@@ -113,6 +169,31 @@ pub const LINK_PING_PHASES: u64 = 20;
 
 /// Silence after which a link is closed (`silent`).
 pub const LINK_SILENT_MS_MAX: u64 = 8_000;
+
+/// What a link may ask: `want`, `quiet` and `gap` count one, a page one and one more for every
+/// `LINK_ENTRIES_PER_ASK` entries. At once it covers paging, wanting and quieting all feeds there can be, and
+/// doing so again; then a thousand a second, which a large room under load does not need (a guess). Beyond, the link is
+/// closed (`flood`).
+pub const LINK_ASKS: Rate = Rate { burst: 4 * FEEDS_MAX as u64, window_ms: 60_000 };
+
+/// Entries of a page that cost as much as one request: about what it takes to look at them.
+pub const LINK_ENTRIES_PER_ASK: u64 = 32;
+
+/// Pings, pongs and records of unknown kinds on a link. Ours sends one in two seconds; later versions may
+/// add kinds that we skip. Beyond, the link is closed (`flood`).
+pub const LINK_CHATTER: Rate = Rate { burst: 256, window_ms: 60_000 };
+
+/// Posts of `lost` by a peer itself, on its link. One that obeys `LOSSES` stays below it. Beyond, the link is
+/// closed (`flood`).
+pub const LINK_LOSSES: Rate = Rate { burst: 3 * LOSSES.burst, window_ms: LOSSES.window_ms };
+
+/// How long after a gap notice the post behind it must have come; it is sent right behind it, and a frame may
+/// take `FRAME_MS_MAX`. Then the link is closed (`empty-gap`).
+pub const GAP_MS_MAX: u64 = 2 * FRAME_MS_MAX;
+
+/// How long bytes may wait for a socket that takes none of them. A slow reader takes some now and then. Then
+/// the link is closed (`slow-reader`).
+pub const LINK_STUCK_MS_MAX: u64 = 30_000;
 
 /// Up to this many dialable members every node links to every other one.
 pub const MESH_FULL_PEERS_MAX: usize = 8;
@@ -202,9 +283,6 @@ pub const COMMANDS_MAX: usize = 16;
 /// source behind it nothing is evicted unshown.
 pub const LOCAL_LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The longest line of the log, before what it quotes is filtered. The rest is cut: a fault may quote a frame.
-pub const LOG_LINE_BYTES_MAX: usize = 1_024;
-
 /// Events on the way from the router to the console.
 pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
 
@@ -278,8 +356,47 @@ pub const LOST_AFTER_MS: u64 = 1_000;
 /// plus a random part, so that one neighbour speaks for all.
 pub const LOST_JITTER_MS: u64 = 2_000;
 
+/// Posts of `lost` by this node. All its links may go at once, and each is told of. Beyond, they wait.
+pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_000 };
+
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
+
+// ---- keys -----------------------------------------------------------------------------------
+
+/// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
+pub const KEY_FILE_BYTES_MAX: usize = 256;
+
+/// A ticket or a random key, as a line. The longest ticket has 3,506; a terminal takes lines of up to
+/// 4,095. A longer one is refused before it is looked at.
+pub const TOKEN_BYTES_MAX: usize = 4_000;
+
+/// Addresses in a ticket: some names, and what a machine in two networks has. Each is dialled. With more a
+/// ticket is not made, and not taken.
+pub const TICKET_ADDRESSES_MAX: usize = 8;
+
+/// A file that holds a room key or a ticket: the longest line and some white space. A longer one is refused.
+pub const SECRET_FILE_BYTES_MAX: usize = 4_096;
+
+/// The longest passphrase. Nobody types a longer one; one byte more is refused.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+
+/// The shortest passphrase: shorter ones are tried in days even at Argon2's pace. Refused below.
+pub const PASSPHRASE_CHARS_MIN: usize = 8;
+
+/// A passphrase shorter than this is taken with a warning: about four random words. A guess.
+pub const PASSPHRASE_CHARS_STRONG: usize = 20;
+
+/// What Argon2id takes for a passphrase: RFC 9106, section 4, the second recommended option. 64 MiB and
+/// 0.2 s once at the start, which a small board can afford and who tries a billion of them cannot. All of a room
+/// have to use the same.
+pub const PASSPHRASE_MEMORY_KIB: u32 = 64 * 1024;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_PASSES: u32 = 3;
+
+/// See `PASSPHRASE_MEMORY_KIB`.
+pub const PASSPHRASE_LANES: u32 = 4;
 
 // ---- names --------------------------------------------------------------------------------
 

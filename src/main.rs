@@ -1,23 +1,38 @@
 //! The program: arguments, log, run, exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use crossbeam_channel::bounded;
-use hobnob::args::{Args, BACKLOG_LINES, LISTEN_DEFAULT, Task, render_manual};
+use hobnob::access::{self, Access, AccessError};
+use hobnob::args::{
+    Args, BACKLOG_LINES, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret, render_manual,
+};
 use hobnob::console::{self, Channels, Input, LogWriter, Options};
 use hobnob::daemon::{self, Console, Listen, StartError};
 use hobnob::identity::{Identity, IdentityError, key_path};
 use hobnob::known::{Known, known_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
+use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Reach};
+use hobnob::secret::RoomSecret;
+use hobnob::ticket::Ticket;
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
 fn main() -> ExitCode {
+    let shielded = shield_memory();
+    if hold_secret(std::env::args_os()) {
+        let _ = writeln!(io::stderr(), "hobnob: {SECRET_ADVICE}");
+        return ExitCode::from(EXIT_CONFIGURATION);
+    }
     let args = Args::parse();
+    start_log(args.verbose);
+    if let Err(error) = shielded {
+        log::warn!("a core dump of this program would hold its keys, and cannot be forbidden: {error}");
+    }
     match &args.task {
         Some(Task::Completions { shell }) => {
             let mut script = Vec::new();
@@ -25,17 +40,14 @@ fn main() -> ExitCode {
             written(io::stdout().write_all(&script))
         }
         Some(Task::Man) => written(render_manual(&mut io::stdout())),
-        None => {
-            start_log(args.verbose);
-            match run(&args) {
-                Ok(outcome) => ExitCode::from(exit_code(outcome)),
-                Err(error) => {
-                    let _ = writeln!(io::stderr(), "hobnob: {error}");
-                    ExitCode::from(error.exit_code())
-                }
-            }
-        }
+        Some(Task::Ticket(options)) => write_ticket(options).unwrap_or_else(|error| failed(&error)),
+        None => run(&args).map_or_else(|error| failed(&error), |outcome| ExitCode::from(exit_code(outcome))),
     }
+}
+
+fn failed(error: &RunError) -> ExitCode {
+    let _ = writeln!(io::stderr(), "hobnob: {error}");
+    ExitCode::from(error.exit_code())
 }
 
 /// What clap exits with on wrong usage, too.
@@ -80,6 +92,9 @@ fn start_log(verbose: u8) {
 /// Why a run did not begin.
 #[derive(Debug, Error)]
 enum RunError {
+    /// There is no way into the room.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// There is no key to be somebody with.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -100,36 +115,64 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
-            RunError::Identity(_) | RunError::Nobody => EXIT_CONFIGURATION,
+            RunError::Access(_) | RunError::Identity(_) | RunError::Nobody => EXIT_CONFIGURATION,
             RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => exit_code(Outcome::Failed),
         }
     }
 }
 
 /// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
-fn known_peers(args: &Args) -> Known {
+fn known_peers(room: &str, ephemeral: bool) -> Known {
     match known_path() {
-        Ok(path) => Known::open(path, &args.room, !args.ephemeral),
+        Ok(path) => Known::open(path, room, !ephemeral),
         Err(error) => {
-            if !args.ephemeral {
+            if !ephemeral {
                 log::warn!("known peers cannot be kept: {error}");
             }
-            Known::nobody(&args.room)
+            Known::nobody(room)
         }
     }
+}
+
+fn kept_identity(who: &Who) -> Result<Identity, IdentityError> {
+    match &who.identity {
+        Some(path) => Identity::load_or_create(path),
+        None => Identity::load_or_create(&key_path(who.nick().as_str())?),
+    }
+}
+
+/// `hobnob ticket`.
+fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
+    let (room, secret) = access::for_ticket(args)?;
+    if args.addresses.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let host = kept_identity(&args.who)?.id();
+    let ticket = Ticket { addresses: args.addresses.clone(), room, secret, host };
+    if ticket.secret.is_some() && io::stdout().is_terminal() {
+        let _ = writeln!(io::stderr(), "hobnob: whoever has this line can join: pass it on in private");
+    }
+    let line = ticket.to_line();
+    Ok(written(io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().write_all(b"\n"))))
 }
 
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
-    if passing && args.peers.is_empty() {
+    let (command, commands) = bounded(COMMANDS_MAX);
+    let for_signals = command.clone();
+    ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
+    let Access { room, secret, named } = Access::of(args, || console::ask("ticket"))?;
+    if passing && named.is_empty() {
         return Err(RunError::Nobody);
     }
-    let nick = args.nick();
-    let identity = match (&args.identity, args.ephemeral) {
-        (_, true) => Identity::ephemeral()?,
-        (Some(path), _) => Identity::load_or_create(path)?,
-        (None, _) => Identity::load_or_create(&key_path(nick.as_str())?)?,
+    let nick = args.who.nick();
+    let identity = if args.ephemeral { Identity::ephemeral()? } else { kept_identity(&args.who)? };
+    let known = known_peers(&room, args.ephemeral);
+    let security = if args.plaintext {
+        LinkSecurity::Plaintext
+    } else {
+        LinkSecurity::Noise(Psk::derive(&room, secret.as_ref().map(RoomSecret::bytes)))
     };
     let options = Options {
         me: Person { id: identity.id(), nick: nick.clone() },
@@ -138,20 +181,21 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         quiet: args.quiet,
         commands: args.commands,
         plaintext: args.plaintext,
+        secret,
         input,
     };
     let config = Config {
         identity,
         session: getrandom::u64()? % NUMBER_MAX + 1,
         nick,
-        room: args.room.clone(),
+        room,
         reach: match () {
             () if args.no_mesh || passing => Reach::NamedOnly,
             () if args.no_listen => Reach::Undialable,
             () => Reach::Dialable,
         },
         listening: None,
-        named: args.peers.iter().map(ToString::to_string).collect(),
+        named,
         passing,
         wait_ms: args.wait * 1_000,
         linger_ms: args.linger * 1_000,
@@ -167,12 +211,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         None => Listen::Preferably(LISTEN_DEFAULT),
     };
     let (say, says) = bounded(0);
-    let (command, commands) = bounded(COMMANDS_MAX);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    let security =
-        if args.plaintext { LinkSecurity::Plaintext } else { LinkSecurity::Noise(Psk::derive(&args.room, None)) };
     daemon::start(config, listen, security, Console { says, commands, events: event })?;
-    let for_signals = command.clone();
-    ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    Ok(console::run(&options, known_peers(args), Channels { says: say, commands: command, events }))
+    Ok(console::run(&options, known, Channels { says: say, commands: command, events }))
 }

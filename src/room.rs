@@ -6,8 +6,7 @@
 //! thread, socket, clock, lock or channel here, and chance only from a seed, so a whole network of
 //! rooms runs in one thread and every failure replays.
 //!
-//! The rules of the flood are spread over the files by purpose: `greet` (hello, paging, goodbye of a
-//! link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap),
+//! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap),
 //! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
@@ -21,6 +20,8 @@ use crate::wire::end::End;
 use crate::wire::record::{Control, Domain, FeedId};
 
 mod boundary;
+mod bucket;
+mod door;
 pub mod event;
 mod flood;
 mod greet;
@@ -30,6 +31,7 @@ mod links;
 mod local;
 mod log;
 mod mark;
+mod meter;
 pub mod names;
 mod overlay;
 mod own;
@@ -49,7 +51,7 @@ use links::Link;
 use overlay::Overlay;
 use rng::Rng;
 
-pub use boundary::{Arrival, Config, DialFailure, Input, Now, Output};
+pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
 
@@ -67,6 +69,7 @@ pub struct Room {
     log: log::Log,
     /// Who has connected and is in the handshake, since when.
     knocks: BTreeMap<LinkId, u64>,
+    door: door::Door,
     links: BTreeMap<LinkId, Link>,
     roster: roster::Roster,
     roster_changed_at: Option<u64>,
@@ -80,6 +83,8 @@ pub struct Room {
     warned_of_feeds: bool,
     holes: BTreeMap<FeedId, hole::Hole>,
     watches: BTreeMap<FeedId, watch::Watch>,
+    /// The posts of `lost` that we may make.
+    losses: bucket::Bucket,
     /// Other sessions of our identity that were watched once.
     doubted: BTreeSet<FeedId>,
     /// Authors with two posts under one number.
@@ -115,11 +120,12 @@ impl Room {
             clock: 0,
             log: log::Log::default(),
             knocks: BTreeMap::new(),
+            door: door::Door::default(),
             links: BTreeMap::new(),
             roster: roster::Roster::default(),
             roster_changed_at: None,
             members_due: true,
-            overlay: Overlay::new(me, config.reach, config.named.iter().cloned()),
+            overlay: Overlay::new(me, config.reach, &config.named),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
@@ -128,6 +134,7 @@ impl Room {
             warned_of_feeds: false,
             holes: BTreeMap::new(),
             watches: BTreeMap::new(),
+            losses: bucket::Bucket::default(),
             doubted: BTreeSet::new(),
             forked: BTreeSet::new(),
             completion: greet::Completion::default(),
@@ -224,6 +231,10 @@ impl Room {
     }
 
     fn control_arrived(&mut self, link: LinkId, control: Control, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        if !self.links.get_mut(&link).is_some_and(|state| state.meter.allows(&control, now)) {
+            return self.close(link, End::Flood, out);
+        }
         match control {
             Control::Hello(hello) => self.hello_arrived(link, hello, out),
             Control::Have { feeds } => self.have_arrived(link, &feeds, out),
@@ -254,7 +265,7 @@ impl Room {
     fn send_frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Output>) {
         use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX};
         let Some(state) = self.links.get_mut(&link) else { return };
-        state.queued_bytes += frame.len();
+        state.queue(frame.len(), self.now.mono);
         let too_slow = state.queued_bytes > OUTBOX_BYTES_MAX + OUTBOX_CONTROL_BYTES_MAX;
         out.push(Output::Send { links: vec![link], frame });
         if too_slow {
@@ -297,11 +308,7 @@ impl Room {
         let late = now.saturating_sub(self.ticked_at + 2 * TICK_MS);
         if late > 500 {
             for link in self.links.values_mut() {
-                link.heard_at += late;
-                if let Some(paging) = &mut link.paging {
-                    paging.progress_at += late;
-                }
-                link.pinged_at += late;
+                link.forgive(late);
             }
         }
     }
@@ -318,6 +325,8 @@ impl Room {
                 }
             } else if now >= link.progress_at() + LINK_SILENT_MS_MAX {
                 ends.push((*id, End::Silent));
+            } else if let Some(end) = link.standstill(now) {
+                ends.push((*id, end));
             } else if now >= link.heard_at.max(link.pinged_at) + ping_after(*id) {
                 link.pinged_at = now;
                 pings.push(*id);

@@ -4,7 +4,9 @@
 use std::process::{Command, Output, Stdio};
 
 use clap::Parser;
-use hobnob::args::{ArgError, Args, PeerAddr, valid_nick};
+use hobnob::addr::{AddrError, PeerAddr};
+use hobnob::args::{Args, valid_nick};
+use hobnob::limits::HOST_BYTES_MAX;
 
 fn hobnob(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hobnob"))
@@ -94,8 +96,11 @@ fn a_peer_is_a_host_and_a_port() {
     assert_eq!(parsed("127.0.0.1:1"), Ok(("127.0.0.1".into(), 1)));
     assert_eq!(parsed("[::1]:65535"), Ok(("::1".into(), 65_535)));
     assert_eq!(parsed("[::1]"), Ok(("::1".into(), 4_646)));
-    assert_eq!(parsed("fe80::1"), Err(ArgError::Brackets("fe80::1".into())));
-    assert_eq!(parsed("host:+1"), Err(ArgError::Port("+1".into())));
+    assert_eq!(parsed("fe80::1"), Err(AddrError::Brackets("fe80::1".into())));
+    assert_eq!(parsed("host:+1"), Err(AddrError::Port("+1".into())));
+    let longest = "h".repeat(HOST_BYTES_MAX);
+    assert_eq!(parsed(&longest), Ok((longest.clone(), 4_646)));
+    assert_eq!(parsed(&format!("{longest}h:1")), Err(AddrError::HostTooLong));
     assert_eq!(parsed("[::1]:9").map(|(host, port)| PeerAddr { host, port }.to_string()), Ok("[::1]:9".into()));
 }
 

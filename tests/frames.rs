@@ -104,6 +104,7 @@ proptest! {
         bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'<'), Just(b'M')], 0..300),
         sizes in sizes(),
     ) {
+        let bytes = [b"{}<MSGENCD>{".as_slice(), &bytes].concat();
         let whole = frames_of(&bytes, vec![READ_BYTES_MAX]);
         prop_assert_eq!(frames_of(&bytes, sizes), whole);
     }
@@ -137,9 +138,14 @@ fn a_delimiter_may_be_cut_anywhere() {
     }
 }
 
+/// The first so many bytes of a frame without an end.
+fn endless(length: usize) -> Vec<u8> {
+    [b"{".as_slice(), &vec![b'x'; length - 1]].concat()
+}
+
 /// A frame of exactly so many bytes.
 fn frame_of(length: usize, end: &[u8]) -> Vec<u8> {
-    [vec![b'x'; length - end.len()].as_slice(), end].concat()
+    [endless(length - end.len()).as_slice(), end].concat()
 }
 
 #[test]
@@ -157,9 +163,9 @@ fn a_frame_at_the_bound_passes_and_one_past_it_is_too_long() {
 
 #[test]
 fn a_frame_without_an_end_is_too_long_at_the_bound() {
-    let (_, error) = frames_of(&vec![b'x'; FRAME_BYTES_MAX - 1], vec![1_000]);
+    let (_, error) = frames_of(&endless(FRAME_BYTES_MAX - 1), vec![1_000]);
     assert_eq!(error, None, "it may still end");
-    let (_, error) = frames_of(&vec![b'x'; FRAME_BYTES_MAX], vec![1_000]);
+    let (_, error) = frames_of(&endless(FRAME_BYTES_MAX), vec![1_000]);
     assert_eq!(error, Some(FrameError::TooLong));
 }
 
@@ -175,14 +181,39 @@ fn frames_at_the_bound_come_one_after_the_other() {
 #[test]
 fn a_stray_less_than_is_an_error() {
     for stray in ["<", "<M", "<MSGENCD", "<EXITENCD", "<E"] {
-        let (frames, error) = frames_of(stray.as_bytes(), vec![1]);
+        let begun = format!("{{}}{stray}");
+        let (frames, error) = frames_of(begun.as_bytes(), vec![1]);
         assert_eq!((frames.len(), error), (0, None), "{stray} may become a delimiter");
-        let (frames, error) = frames_of(format!("{{}}{stray} and on").as_bytes(), vec![3]);
+        let (frames, error) = frames_of(format!("{begun} and on").as_bytes(), vec![3]);
         assert_eq!((frames.len(), error), (0, Some(FrameError::StrayDelimiter)), "{stray}");
     }
-    for stray in ["<<MSGENCD>", "<msgencd>", "<MSGENCD<MSGENCD>", "<MSGEXIT>", "{\"a\":\"<\"}<MSGENCD>"] {
-        let (frames, error) = frames_of(stray.as_bytes(), vec![100]);
+    for stray in ["<<MSGENCD>", "<msgencd>", "<MSGENCD<MSGENCD>", "<MSGEXIT>", "\"a\":\"<\"}<MSGENCD>"] {
+        let (frames, error) = frames_of(format!("{{{stray}").as_bytes(), vec![100]);
         assert_eq!((frames.len(), error), (0, Some(FrameError::StrayDelimiter)), "{stray}");
+    }
+}
+
+/// A stray `<` far behind the bound was found or not, as the bytes happened to arrive.
+#[test]
+fn what_stands_past_the_bound_is_not_looked_at() {
+    for (place, wrong) in
+        [(FRAME_BYTES_MAX - 2, FrameError::StrayDelimiter), (FRAME_BYTES_MAX - 1, FrameError::TooLong)]
+    {
+        let stream = [endless(place).as_slice(), b"<?"].concat();
+        for sizes in [vec![READ_BYTES_MAX], vec![1_000], vec![65_536, 1]] {
+            assert_eq!(frames_of(&stream, sizes), (Vec::new(), Some(wrong)), "{place}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_does_not_begin_with_a_brace_ends_there() {
+    for first in (0..=255).filter(|first| *first != b'{') {
+        let (frames, error) = frames_of(&[b"{}<MSGENCD>".as_slice(), &[first]].concat(), vec![100]);
+        assert_eq!((frames.len(), error), (1, Some(FrameError::NoObject)), "{first}");
+    }
+    for stranger in ["GET / HTTP/1.1\r\n", " {}<MSGENCD>", "\n{}<MSGENCD>", "<MSGENCD>", "[\"done\"]<MSGENCD>"] {
+        assert_eq!(frames_of(stranger.as_bytes(), vec![1]), (Vec::new(), Some(FrameError::NoObject)), "{stranger}");
     }
 }
 

@@ -11,6 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::Barrier;
 
 use hobnob::identity::{Id, Identity, IdentityError, key_path};
+use hobnob::limits::KEY_FILE_BYTES_MAX;
+use hobnob::private::shield_memory;
+use nix::sys::resource::{Resource, getrlimit};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -43,7 +46,7 @@ fn a_key_that_others_may_read_is_refused_with_what_to_do() {
     for exposed in [0o604, 0o640, 0o666, 0o601] {
         set_mode(&path, exposed);
         let error = Identity::load_or_create(&path).unwrap_err();
-        assert!(matches!(error, IdentityError::Exposed { .. }), "{error}");
+        assert!(matches!(error, IdentityError::Exposed(_)), "{error}");
         let text = error.to_string();
         assert!(text.contains("chmod 600") && text.contains(&format!("{exposed:o}")), "{text}");
         assert!(text.contains(path.to_str().unwrap()), "{text}");
@@ -57,7 +60,14 @@ fn a_damaged_key_is_refused_and_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alice.key");
     let long = "0".repeat(65);
-    for damaged in ["", "not hex", "0123", &long, &"g".repeat(64), &"00".repeat(200)] {
+    let key = "0".repeat(64);
+    let two = format!("{key}\n{key}\n");
+    let trailing = format!("{key}\nnot a word more");
+    // The key alone, but for what lies past the bound.
+    let padded = format!("{key}{}x", " ".repeat(KEY_FILE_BYTES_MAX - key.len()));
+    for damaged in
+        ["", "\n", "not hex", "0123", &long, &"g".repeat(64), &"00".repeat(200), &two, &trailing, &padded, "\0"]
+    {
         fs::write(&path, damaged).unwrap();
         set_mode(&path, 0o600);
         let error = Identity::load_or_create(&path).unwrap_err();
@@ -68,12 +78,72 @@ fn a_damaged_key_is_refused_and_not_replaced() {
 }
 
 #[test]
+fn white_space_around_a_key_and_capital_digits_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alice.key");
+    let id = Identity::load_or_create(&path).unwrap().id();
+    let text = fs::read_to_string(&path).unwrap().to_uppercase();
+    let padded = format!("{}{}", text, " ".repeat(KEY_FILE_BYTES_MAX - text.len()));
+    for same in [text.trim_end().to_owned(), text.replace('\n', "\r\n"), padded] {
+        fs::write(&path, same).unwrap();
+        assert_eq!(Identity::load_or_create(&path).unwrap().id(), id);
+    }
+}
+
+#[test]
+fn folders_that_are_made_for_a_key_are_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    set_mode(folder.path(), 0o755);
+    Identity::load_or_create(&folder.path().join("a/b/alice.key")).unwrap();
+    assert_eq!((mode(&folder.path().join("a")), mode(&folder.path().join("a/b"))), (0o700, 0o700));
+    assert_eq!(mode(folder.path()), 0o755, "one that was there is as it was");
+}
+
+#[test]
+fn a_link_to_a_key_serves_as_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("alice.key"), folder.path().join("link.key"));
+    let id = Identity::load_or_create(&path).unwrap().id();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(Identity::load_or_create(&link).unwrap().id(), id);
+    set_mode(&path, 0o644);
+    assert!(matches!(Identity::load_or_create(&link), Err(IdentityError::Exposed(_))));
+}
+
+/// A plain open of a FIFO waits until somebody writes into it.
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alice.key");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    for irregular in [path.as_path(), folder.path(), Path::new("/dev/null")] {
+        let error = Identity::load_or_create(irregular).unwrap_err();
+        assert!(matches!(&error, IdentityError::File(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("regular file") && text.contains(irregular.to_str().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn a_key_of_another_user_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alice.key");
+    Identity::load_or_create(&path).unwrap();
+    // Only root may give a file away; others cannot come into this case with a key that they can read.
+    if std::os::unix::fs::chown(&path, Some(54_321), None).is_ok() {
+        let error = Identity::load_or_create(&path).unwrap_err();
+        assert!(matches!(error, IdentityError::Exposed(_)), "{error}");
+        assert!(error.to_string().contains("uid 54321"), "{error}");
+    }
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = Identity::load_or_create(&file.join("alice.key")).unwrap_err();
-    assert!(matches!(error, IdentityError::Io { .. }), "{error}");
+    assert!(matches!(error, IdentityError::File(_)), "{error}");
     assert!(error.to_string().contains("alice.key"), "{error}");
 }
 
@@ -166,6 +236,13 @@ fn a_signature_is_by_its_key_over_its_hash_and_nothing_else() {
     let mut forged = [0; 64];
     forged[0] = 1;
     assert!(!Id(neutral).verify(&[3; 32], &forged));
+}
+
+#[test]
+fn a_shielded_process_leaves_no_core_dump_and_lets_nobody_look_in() {
+    shield_memory().unwrap();
+    assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+    assert!(!nix::sys::prctl::get_dumpable().unwrap());
 }
 
 #[test]

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 
 use hobnob::identity::Identity;
 use hobnob::limits;
+use hobnob::secret::{RoomKey, RoomSecret};
+use hobnob::ticket::Ticket;
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
@@ -161,15 +163,21 @@ fn is_listed(end: End) -> bool {
         | End::Version
         | End::Room
         | End::Mode
+        | End::HostKey
         | End::Plaintext
         | End::Secret
         | End::BadCipher
         | End::BadIdentity
-        | End::Renew => ENDS.contains(&end),
+        | End::Renew
+        | End::Flood
+        | End::EmptyGap
+        | End::Forked
+        | End::Clock
+        | End::Banned => ENDS.contains(&end),
     }
 }
 
-const ENDS: [End; 24] = [
+const ENDS: [End; 30] = [
     End::Goodbye,
     End::Vanished,
     End::Silent,
@@ -189,11 +197,17 @@ const ENDS: [End; 24] = [
     End::Version,
     End::Room,
     End::Mode,
+    End::HostKey,
     End::Plaintext,
     End::Secret,
     End::BadCipher,
     End::BadIdentity,
     End::Renew,
+    End::Flood,
+    End::EmptyGap,
+    End::Forked,
+    End::Clock,
+    End::Banned,
 ];
 
 fn examples() -> Vec<(&'static str, Frame)> {
@@ -348,6 +362,22 @@ fn the_worked_keys_add_up() {
 }
 
 #[test]
+fn the_worked_secrets_and_tickets_add_up() {
+    let mut wrong = String::new();
+    let salt = blake3::hash(format!("hobnob 1 passphrase\n{ROOM}").as_bytes());
+    let passphrase = RoomKey::parse(b"correct horse battery staple").expect("a passphrase");
+    let secret = RoomSecret::from_bytes(&link().hash);
+    let addresses = ["ada.example:4646", "[2001:db8::7]:9000"].map(|addr| addr.parse().expect("an address")).into();
+    let open = Ticket { addresses, room: ROOM.to_owned(), secret: None, host: ada().id() };
+    check_block("worked-salt", salt.to_hex().as_str(), &mut wrong);
+    check_block("worked-secret", &hex::encode(passphrase.secret(ROOM).bytes()), &mut wrong);
+    check_block("worked-room-key", &secret.as_ref().expect("32 bytes").to_line(), &mut wrong);
+    check_block("worked-ticket", &open.to_line(), &mut wrong);
+    check_block("worked-ticket-secret", &Ticket { secret, ..open }.to_line(), &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+}
+
+#[test]
 fn every_record_kind_and_field_is_on_the_page() {
     let headings: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
     for (name, frame) in examples() {
@@ -381,12 +411,15 @@ fn every_bound_is_on_the_page_with_its_number() {
     let rows = [
         ("frame, delimiter included", of(limits::FRAME_BYTES_MAX), "bytes"),
         ("levels of JSON", of(limits::JSON_DEPTH_MAX), ""),
+        ("fields of a post", of(limits::POST_FIELDS_MAX), ""),
         ("an integer", limits::NUMBER_MAX, ""),
         ("text of a say, as encoded", of(limits::SAY_TEXT_BYTES_MAX), "bytes"),
         ("nick", of(limits::NICK_BYTES_MAX), "bytes"),
         ("name of a room", of(limits::ROOM_NAME_BYTES_MAX), "bytes"),
         ("why of a leave; reason and text of an exit", of(limits::WHY_BYTES_MAX), "bytes"),
         ("addresses of a join", of(limits::ADDRESSES_PER_NODE_MAX), ""),
+        ("addresses of a ticket", of(limits::TICKET_ADDRESSES_MAX), ""),
+        ("host of an address in a ticket", of(limits::HOST_BYTES_MAX), "bytes"),
         ("entries of a have or news", of(limits::FEEDS_PER_PAGE_MAX), ""),
         ("feeds", of(limits::FEEDS_MAX), ""),
         ("feeds named on a link", of(limits::LINK_FEEDS_MAX), ""),
@@ -400,6 +433,19 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("silence before the link ends", limits::LINK_SILENT_MS_MAX, "ms"),
         ("dials that cross", limits::DIALS_CROSS_MS_MAX, "ms"),
         ("links without a hello", of(limits::LINKS_GREETING_MAX), ""),
+        ("a handshake left alone for", limits::GREETING_MS_MIN, "ms"),
+        ("handshakes of an address that fail", limits::HOST_HANDSHAKES.burst, ""),
+        ("which fade within", limits::HOST_HANDSHAKES.window_ms, "ms"),
+        ("points of an address or a key", limits::OFFENCE_POINTS.burst, ""),
+        ("which fade within", limits::OFFENCE_POINTS.window_ms, "ms"),
+        ("points for a ban", limits::BAN_POINTS, ""),
+        ("requests on a link", limits::LINK_ASKS.burst, ""),
+        ("of which are forgiven within", limits::LINK_ASKS.window_ms, "ms"),
+        ("entries that count as a request", limits::LINK_ENTRIES_PER_ASK, ""),
+        ("pings, pongs and unknown records", limits::LINK_CHATTER.burst, ""),
+        ("losses told of by a peer", limits::LINK_LOSSES.burst, ""),
+        ("a gap notice alone", limits::GAP_MS_MAX, "ms"),
+        ("bytes that a socket does not take", limits::LINK_STUCK_MS_MAX, "ms"),
         ("links", of(limits::LINKS_ACCEPTED_MAX), ""),
         ("posts queued for a link", of(limits::OUTBOX_BYTES_MAX), "bytes"),
         ("records queued beyond them", of(limits::OUTBOX_CONTROL_BYTES_MAX), "bytes"),

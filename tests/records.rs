@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use hobnob::identity::{Id, Identity};
 use hobnob::limits::{
     ADDRESSES_PER_NODE_MAX, FEEDS_PER_PAGE_MAX, FRAME_BYTES_MAX, JSON_DEPTH_MAX, NICK_BYTES_MAX, NUMBER_MAX,
-    ROOM_NAME_BYTES_MAX, SAY_TEXT_BYTES_MAX, WHY_BYTES_MAX,
+    POST_FIELDS_MAX, ROOM_NAME_BYTES_MAX, SAY_TEXT_BYTES_MAX, WHY_BYTES_MAX,
 };
 use hobnob::room::Arrival;
 use hobnob::room::intake::read_frame;
@@ -405,6 +405,8 @@ fn wrong_types_and_missing_fields_are_refused() {
         r#""at":"5","nick":"a","kind":"mark","body":{}"#,
         r#""at":5,"nick":5,"kind":"mark","body":{}"#,
         r#""at":5,"nick":"a","kind":["mark"],"body":{}"#,
+        r#""at":5,"nick":"a","kind":"\u006dark","body":{}"#,
+        r#""at":5,"nick":"a","kind":"mark","body":{},"later":1e400"#,
         r#""at":5,"nick":"a","kind":"mark","body":[]"#,
         r#""at":5,"nick":"a","kind":"mark","body":null"#,
         r#""at":5,"nick":"a","ack":1,"kind":"mark","body":{}"#,
@@ -433,7 +435,10 @@ fn wrong_types_and_missing_fields_are_refused() {
         r#""x""#,
         "{}",
         "",
+        r#"["done"]"#,
+        r#"["ping",5]"#,
         r#"{"type":5}"#,
+        r#"{"type":7,"token":5}"#,
         r#"{"type":null}"#,
         r#"{"type":"have"}"#,
         r#"{"type":"have","feeds":{}}"#,
@@ -577,6 +582,15 @@ fn bounds_of_records_hold_at_the_bound_and_not_past_it() {
     let why = |length: usize| body_of("leave", &format!(r#"{{"why":"{}"}}"#, "x".repeat(length)));
     assert!(why(WHY_BYTES_MAX).is_ok());
     assert!(matches!(why(WHY_BYTES_MAX + 1), Err(RecordError::Bounds("why"))));
+    let text = |length: usize| body_of("say", &format!(r#"{{"text":"{}"}}"#, "x".repeat(length)));
+    assert!(text(SAY_TEXT_BYTES_MAX).is_ok());
+    assert!(matches!(text(SAY_TEXT_BYTES_MAX + 1), Err(RecordError::Bounds("text"))));
+    let fields = |count: usize| {
+        let more: Vec<String> = (0..count - 9).map(|field| format!(r#""{field}":0"#)).collect();
+        Post::decode(&post_of("mark", &format!("{{}},{}", more.join(","))))
+    };
+    assert!(fields(POST_FIELDS_MAX).is_ok());
+    assert!(fields(POST_FIELDS_MAX + 1).is_err());
     let join = |count: usize| {
         let addresses = vec![r#""192.0.2.1:1""#; count].join(",");
         body_of("join", &format!(r#"{{"addresses":[{addresses}]}}"#))

@@ -13,66 +13,13 @@ use std::time::Instant;
 use hobnob::identity::Identity;
 use hobnob::limits::{FRAME_BYTES_MAX, HANDSHAKE_MS_MAX, JSON_DEPTH_MAX};
 use hobnob::wire::record::{Control, Domain, Draft, FeedId, Header, Nick, Post};
+use support::chat::{Chat, Cost};
+use support::undialable;
 use support::wire::{Wire, connect};
-use support::{Node, chatting, said_by, undialable};
-
-/// A node, and two who chat through it.
-struct Chat {
-    node: Node,
-    alice: Node,
-    bob: Node,
-    said: Vec<String>,
-}
-
-impl Chat {
-    fn start() -> Self {
-        let node = chatting("node", &["--plaintext", "-v"]);
-        let alice = undialable("alice", &["--plaintext", &node.addr()]);
-        let bob = undialable("bob", &["--plaintext", &node.addr()]);
-        for one in [&node, &alice, &bob] {
-            one.wait_for_all(&["node", "alice", "bob"]);
-        }
-        let mut chat = Self { node, alice, bob, said: Vec::new() };
-        chat.goes_on("before");
-        chat
-    }
-
-    fn stranger(&self) -> Wire {
-        Wire::dial(&self.node.addr(), "eve")
-    }
-
-    /// Alice says something, and the others see it.
-    fn goes_on(&mut self, line: &str) {
-        self.said.push(line.to_owned());
-        self.alice.say(line);
-        for one in [&self.node, &self.bob] {
-            one.wait_for_said("alice", &self.said);
-        }
-    }
-
-    /// The chat has not noticed the stranger. All events of the node.
-    fn finish(mut self) -> Vec<serde_json::Value> {
-        self.goes_on("after");
-        for one in [self.alice, self.bob] {
-            let events = one.finish();
-            assert_eq!(said_by(&events, "alice"), self.said);
-            assert_eq!(said_by(&events, "eve"), Vec::<String>::new());
-            let is_trouble = |event: &&serde_json::Value| {
-                let told = event["text"].as_str().unwrap_or_default();
-                ["lost", "gap", "warning"].iter().any(|bad| event["event"] == *bad) && !told.contains("--plaintext")
-            };
-            assert_eq!(events.iter().filter(is_trouble).count(), 0, "nobody notices: {events:?}");
-            assert!(!events.iter().any(|event| event["event"] == "unlinked" && event["reason"] != "goodbye"));
-        }
-        let events = self.node.finish();
-        assert_eq!(said_by(&events, "alice"), self.said);
-        events
-    }
-}
 
 /// The stranger does something; it is told this reason, and the log has these words.
 fn is_let_go(does: impl FnOnce(&mut Wire), reason: &str, logged: &[&str]) {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     does(&mut eve);
     assert_eq!(eve.reason().as_deref(), Some(reason), "{}", chat.node.told());
@@ -103,7 +50,7 @@ fn record_is_refused(json: &str, logged: &str) {
 
 #[test]
 fn a_web_browser_is_let_go_at_its_first_line() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut browser = connect(&chat.node.addr());
     browser.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the node has accepted");
     let mut answer = Vec::new();
@@ -116,7 +63,7 @@ fn a_web_browser_is_let_go_at_its_first_line() {
 
 #[test]
 fn a_silent_stranger_is_let_go_after_the_time_for_a_handshake() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let asked = Instant::now();
     let mut silent = connect(&chat.node.addr());
     let _ = silent.read_to_end(&mut Vec::new());
@@ -126,8 +73,16 @@ fn a_silent_stranger_is_let_go_after_the_time_for_a_handshake() {
 }
 
 #[test]
+fn what_begins_with_no_brace_is_let_go_at_its_first_byte() {
+    let asks = |eve: &mut Wire| eve.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    is_let_go(asks, "bad-frame", &["a frame that does not begin with '{'"]);
+}
+
+#[test]
 fn a_stranger_who_says_no_hello_is_let_go_after_the_same_time() {
+    let asked = Instant::now();
     is_let_go(|_| {}, "handshake-timeout", &[]);
+    assert!(asked.elapsed().as_millis() >= u128::from(HANDSHAKE_MS_MAX), "not before its time");
 }
 
 #[test]
@@ -142,7 +97,7 @@ fn a_stranger_who_says_hello_byte_by_byte_for_ever_is_let_go_in_time() {
         });
     };
     // Bytes may be on their way when the node closes: then the system drops its exit record.
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     drips(&mut eve);
     let reason = eve.reason();
@@ -162,8 +117,8 @@ fn random_bytes_are_no_frame() {
     })
     .take(4_096)
     .collect();
-    assert!(bytes.contains(&b'<'), "this seed has a delimiter's first byte");
-    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a '<' that begins no delimiter"]);
+    assert_ne!(bytes.first(), Some(&b'{'), "this seed begins no frame");
+    is_let_go(|eve| eve.write(&bytes), "bad-frame", &["a frame that does not begin with '{'"]);
 }
 
 #[test]
@@ -174,7 +129,7 @@ fn a_frame_without_an_end_is_let_go_at_the_bound() {
 
 #[test]
 fn a_frame_of_exactly_the_bound_is_read() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     eve.greet();
     let (start, end) = (br#"{"type":"later","pad":""#, br#""}<MSGENCD>"#);
@@ -211,7 +166,7 @@ fn json_that_nests_too_deep_is_no_record() {
         |depth: usize| format!(r#"{{"type":"later","deep":{}1{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
     record_is_refused(&nested(JSON_DEPTH_MAX + 1), "bad-record");
     // At the bound it is skipped like any record of a later version.
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     eve.greet();
     eve.send_json(&nested(JSON_DEPTH_MAX));
@@ -232,12 +187,12 @@ fn a_wrong_type_is_no_record() {
 
 #[test]
 fn what_is_not_json_is_no_record() {
-    record_is_refused("hello", "bad-record");
+    record_is_refused("{hello}", "bad-record");
 }
 
 #[test]
 fn a_post_in_the_name_of_another_is_let_go_and_not_shown() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     let theirs = eve.greet();
     let alice = chat.node.wait_for_member("joined", "alice")["member"]["id"].clone();
@@ -278,19 +233,16 @@ fn a_number_from_the_future_is_let_go() {
         eve.send_post(1, &Draft::Join { addresses: &[], passing: true });
         eve.send_post(3, &Draft::Say { text: "from the future", action: false, part: false });
     };
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     skips(&mut eve);
     assert_eq!(eve.reason().as_deref(), Some("future-number"), "{}", chat.node.told());
     chat.node.wait_for_stderr("future-number");
-    let Chat { node, mut alice, bob, .. } = chat;
     // Eve was a member, by her join, and vanished.
-    alice.say("after");
-    for one in [&node, &bob] {
-        one.wait_for_said("alice", &["before".to_owned(), "after".to_owned()]);
+    for one in [&chat.node, &chat.alice, &chat.bob] {
         one.wait_for_member("lost", "eve");
-        assert_eq!(said_by(&one.events(), "eve"), Vec::<String>::new());
     }
+    chat.finish_but(Cost::LITTLE, |event| event["member"]["nick"] == "eve");
 }
 
 #[test]
@@ -322,7 +274,7 @@ fn a_post_before_hello_is_out_of_turn() {
 
 #[test]
 fn bytes_after_the_exit_record_change_nothing() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let mut eve = chat.stranger();
     eve.greet();
     let exit = Control::Exit { reason: "goodbye".to_owned(), text: String::new() };
@@ -351,7 +303,7 @@ fn another_version_of_the_protocol_is_refused_by_name() {
 
 #[test]
 fn a_flood_of_silent_strangers_does_not_keep_an_honest_one_out() {
-    let chat = Chat::start();
+    let chat = Chat::in_the_clear();
     let strangers: Vec<Wire> = (0..100).map(|_| chat.stranger()).collect();
     let mut carol = undialable("carol", &["--plaintext", &chat.node.addr()]);
     carol.wait_for_all(&["node", "alice", "bob"]);
@@ -360,5 +312,5 @@ fn a_flood_of_silent_strangers_does_not_keep_an_honest_one_out() {
     chat.node.wait_for_stderr("crowded");
     drop(strangers);
     drop(carol.finish());
-    chat.finish();
+    chat.finish_but(Cost::crowd(), |_| false);
 }

@@ -27,6 +27,8 @@ pub enum Typed {
     Whoami,
     /// How are things?
     Status,
+    /// How do others join?
+    Invite,
     /// Tell who comes and goes, or no longer.
     Quiet,
     /// Clear the screen.
@@ -69,7 +71,7 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 12] = [
+pub const COMMANDS: [Usage; 13] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
@@ -79,6 +81,7 @@ pub const COMMANDS: [Usage; 12] = [
     Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
+    Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
     Usage { name: "clear", form: "clear", help: "clear the screen" },
     Usage { name: "version", form: "version", help: "tell the version of this program" },
@@ -116,6 +119,7 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         "names" => Typed::Names,
         "whoami" => Typed::Whoami,
         "status" => Typed::Status,
+        "invite" => Typed::Invite,
         "quiet" => Typed::Quiet,
         "clear" => Typed::Clear,
         "version" => Typed::Version,

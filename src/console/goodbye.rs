@@ -12,7 +12,7 @@ use crossbeam_channel::Sender;
 use crate::limits::WHY_BYTES_MAX;
 use crate::room::event::Command;
 
-use super::tty;
+use super::{ask, tty};
 
 /// The exit code after a second request: what a shell reports for SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -32,7 +32,7 @@ pub(super) fn is_asked() -> bool {
 /// Asks the room to say goodbye. More than once is as once.
 pub fn leave(commands: &Sender<Command>, why: String) {
     if !ASKED.swap(true, Ordering::SeqCst) {
-        ask(commands, why);
+        pass_on(commands, why);
     }
 }
 
@@ -46,22 +46,30 @@ const SAME_SIGNAL: Duration = Duration::from_millis(100);
 /// What Ctrl+C and signals do: ask for a goodbye or, the second time, restore the terminal and end the
 /// program at once.
 pub fn leave_or_exit(commands: &Sender<Command>) {
+    if ask::is_open() {
+        // There is nobody yet to say goodbye to.
+        exit();
+    }
     if ASKED.swap(true, Ordering::SeqCst) {
         if SIGNALLED.get().is_some_and(|at| at.elapsed() < SAME_SIGNAL) {
             return;
         }
-        tty::restore();
-        if tty::is_saved() {
-            // The shell goes on below what was being typed.
-            tty::write(b"\n");
-        }
-        std::process::exit(EXIT_INTERRUPTED);
+        exit();
     }
     let _ = SIGNALLED.set(Instant::now());
-    ask(commands, String::new());
+    pass_on(commands, String::new());
 }
 
-fn ask(commands: &Sender<Command>, mut why: String) {
+fn exit() -> ! {
+    tty::restore();
+    if tty::is_saved() {
+        // The shell goes on below what was being typed.
+        tty::write(b"\n");
+    }
+    std::process::exit(EXIT_INTERRUPTED);
+}
+
+fn pass_on(commands: &Sender<Command>, mut why: String) {
     why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
     if commands.send_timeout(Command::Leave { why }, ASK_MS_MAX).is_err() {
         log::warn!("the goodbye could not be passed on");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::print::{self, answer, notice, timestamp};
 use crate::known::Changed;
 use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Status};
+use crate::ticket::Ticket;
 use crate::wire::record::{Body, Post};
 
 /// Writes an event, where it has a JSON form. Answers are asked for by `push_names` and
@@ -62,6 +63,19 @@ pub fn push_status(status: &Status, out: &mut String) {
         "unconfirmed_bytes": status.unconfirmed_bytes,
     });
     push("status", &fields, out);
+}
+
+/// Writes the answer to `/invite`.
+pub fn push_ticket(ticket: &Ticket, out: &mut String) {
+    let addresses: Vec<String> = ticket.addresses.iter().map(ToString::to_string).collect();
+    let fields = json!({
+        "ticket": *ticket.to_line(),
+        "room": ticket.room,
+        "addresses": addresses,
+        "host": ticket.host,
+        "secret": ticket.secret.is_some(),
+    });
+    push("ticket", &fields, out);
 }
 
 fn fields_of(event: &Event) -> Option<(&'static str, Value)> {

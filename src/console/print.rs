@@ -18,6 +18,7 @@ use super::naming::Naming;
 use crate::identity::Id;
 use crate::known::Changed;
 use crate::room::event::{Event, Member, Person, Status};
+use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
 /// What is to be written, in order.
@@ -103,6 +104,16 @@ impl Printer {
             answer::status(status, &self.naming, &mut self.clock)
         };
         self.tell(&text, shown);
+    }
+
+    /// Tells a ticket, on a line of its own.
+    pub fn ticket(&mut self, ticket: &Ticket, shown: &mut Shown) {
+        let about = if ticket.secret.is_some() {
+            "a ticket; whoever has it can join, so pass it on in private:"
+        } else {
+            "a ticket, for whoever is to join:"
+        };
+        self.tell(&format!("{about}\n{}", *ticket.to_line()), shown);
     }
 
     /// Stops or goes on telling who comes and goes; says which.

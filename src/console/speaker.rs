@@ -36,6 +36,7 @@ pub(super) enum Query {
     Whois(String),
     Status,
     Whoami,
+    Invite,
 }
 
 /// The room or the console is gone: the input thread ends.
@@ -80,6 +81,7 @@ impl Speaker {
             Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
             Typed::Whoami => self.ask(Query::Whoami, Command::Status),
             Typed::Status => self.ask(Query::Status, Command::Status),
+            Typed::Invite => self.ask(Query::Invite, Command::Status),
             Typed::Quiet => self.tell(Local::Quiet),
             Typed::Clear => self.tell(Local::Clear),
             Typed::Version => self.tell(Local::Note(concat!("hobnob ", env!("CARGO_PKG_VERSION")).to_owned())),

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use parking_lot::Mutex;
 
 /// The settings at the start; none before `save`, or where stdin is no terminal.
@@ -16,6 +16,23 @@ const PASTE_OFF: &[u8] = b"\x1b[?2004l\x1b[?25h";
 pub(super) fn save() {
     if let Ok(settings) = tcgetattr(io::stdin().as_fd()) {
         *SAVED.lock() = Some(settings);
+    }
+}
+
+/// Keeps the settings, and has the terminal show nothing of what is typed but the end of the line.
+pub(super) fn conceal() -> io::Result<()> {
+    save();
+    let mut settings = tcgetattr(io::stdin().as_fd())?;
+    settings.local_flags.remove(LocalFlags::ECHO);
+    settings.local_flags.insert(LocalFlags::ECHONL | LocalFlags::ICANON | LocalFlags::ISIG);
+    // Not what forgets the waiting input: somebody may have pasted already.
+    Ok(tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &settings)?)
+}
+
+/// Puts the settings back as they were before `conceal`.
+pub(super) fn reveal() {
+    if let Some(settings) = SAVED.lock().take() {
+        let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &settings);
     }
 }
 

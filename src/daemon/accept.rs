@@ -1,6 +1,6 @@
 //! The accept thread: takes connections in, and outlives every failure to.
 //!
-//! The cap on links is checked here, before a thread is spawned. When the system is out of
+//! The caps on links and on handshakes are checked here, before a thread is spawned. When the system is out of
 //! descriptors it pauses and goes on.
 
 use std::io;
@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::limits::LINKS_ACCEPTED_MAX;
+use crate::limits::{HANDSHAKES_MAX, LINKS_ACCEPTED_MAX};
 use crate::wire::end::End;
 use crate::wire::secure;
 
 use super::Shared;
+use super::place::Places;
 use super::router::Message;
 
 /// How long to pause when the system refuses to accept: long enough not to spin, short enough for a
@@ -26,7 +27,9 @@ pub(super) fn start(listener: TcpListener, shared: Shared) -> io::Result<()> {
 }
 
 fn run(listener: &TcpListener, shared: &Shared) {
+    let places = Places::new(HANDSHAKES_MAX);
     loop {
+        let place = places.take();
         match listener.accept() {
             Ok((socket, remote)) => {
                 if shared.links.load(Ordering::Relaxed) >= LINKS_ACCEPTED_MAX {
@@ -34,7 +37,7 @@ fn run(listener: &TcpListener, shared: &Shared) {
                     secure::write_exit(&socket, End::Full);
                     continue;
                 }
-                if shared.messages.send(Message::Accepted(socket, remote)).is_err() {
+                if shared.messages.send(Message::Accepted(socket, remote, place)).is_err() {
                     return;
                 }
             }

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, READER_STACK_BYTES};
+use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, LOG_FAULT_BYTES_MAX, READER_STACK_BYTES};
 use crate::room::intake::read_frame;
 use crate::room::{Arrival, Input, LinkId};
 use crate::wire::end::End;
 use crate::wire::frame::FrameBuffer;
-use crate::wire::record::Channel;
+use crate::wire::record::{Channel, RecordError};
 use crate::wire::secure::{Receiver, Secured};
 
 use super::Shared;
+use super::place::Place;
 use super::router::{Greeted, Message};
 
 /// How often a reader looks at the clock while nothing comes.
@@ -39,11 +40,12 @@ pub(super) fn start(link: LinkId, receiver: Receiver, channel: Option<Channel>, 
     spawn(link, shared, move || reader.run())
 }
 
-/// Starts the reader of a connection that was accepted.
+/// Starts the reader of a connection that was accepted. Its place is free again behind the handshake.
 pub(super) fn start_accepted(
     link: LinkId,
     socket: Arc<TcpStream>,
     remote: SocketAddr,
+    place: Option<Place>,
     shared: &Shared,
 ) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(HANDSHAKE_MS_MAX);
@@ -51,13 +53,16 @@ pub(super) fn start_accepted(
     spawn(link, shared, move || match its.endpoint.accept(&socket, deadline) {
         Ok(Secured { receiver, sender, channel }) => {
             let greeted = Message::Greeted(link, Greeted { sender, channel });
-            if its.messages.send(greeted).is_ok() {
+            let is_taken = its.messages.send(greeted).is_ok();
+            drop(place);
+            if is_taken {
                 Reader::new(link, receiver, channel, its).run();
             }
         }
         Err(error) => {
             log::info!("link {link}: {remote}: {}: {error}", error.end());
             let _ = its.messages.send(Message::Room(Input::Broken { link, end: error.end() }));
+            drop(place);
         }
     })
 }
@@ -69,6 +74,13 @@ fn spawn(link: LinkId, shared: &Shared, body: impl FnOnce() + Send + 'static) ->
         let _count = count;
         body();
     })
+}
+
+/// What is wrong with a record, for the log: it may quote what the peer sent.
+fn fault(error: &RecordError) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.floor_char_boundary(LOG_FAULT_BYTES_MAX));
+    text
 }
 
 struct Reader {
@@ -148,7 +160,7 @@ impl Reader {
             match read_frame(frame, ending, domain, channel, |label| seen.read().is_copy(label)) {
                 Ok(arrival) => run.push(arrival),
                 Err((end, error)) => {
-                    log::info!("link {}: {end}: {error}", self.link);
+                    log::info!("link {}: {end}: {}", self.link, fault(&error));
                     return (run, Some(end));
                 }
             }

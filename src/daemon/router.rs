@@ -19,6 +19,7 @@ use crate::wire::end::End;
 use crate::wire::record::{Channel, Control};
 use crate::wire::secure::{self, Secured, Sender};
 
+use super::place::Place;
 use super::writer::{Handle, Order};
 use super::{Clock, Console, Shared, dial, reader};
 
@@ -28,7 +29,7 @@ pub(super) enum Message {
     /// For the room.
     Room(Input),
     /// Somebody has connected.
-    Accepted(TcpStream, SocketAddr),
+    Accepted(TcpStream, SocketAddr, Place),
     /// The handshake of an accepted connection is over; its reader goes on.
     Greeted(LinkId, Greeted),
     /// A dial has ended.
@@ -37,6 +38,14 @@ pub(super) enum Message {
     Drained(Vec<(LinkId, usize)>),
     /// A thread has failed.
     Panicked(String),
+}
+
+/// An accepted connection before the end of its handshake.
+struct Knocking {
+    socket: Arc<TcpStream>,
+    remote: SocketAddr,
+    /// Its thread takes it along.
+    place: Option<Place>,
 }
 
 /// What the handshake of an accepted connection leaves to the router.
@@ -95,7 +104,7 @@ struct Router {
     /// An event that the console had no room for.
     unsent: Option<Event>,
     /// Accepted connections in their handshakes.
-    knocking: BTreeMap<LinkId, (Arc<TcpStream>, SocketAddr)>,
+    knocking: BTreeMap<LinkId, Knocking>,
     next_link: LinkId,
     next_tick_at: u64,
     turn: u32,
@@ -186,7 +195,7 @@ impl Router {
     fn take(&mut self, message: Message) {
         match message {
             Message::Room(input) => self.step(input),
-            Message::Accepted(socket, remote) => self.knocked(socket, remote),
+            Message::Accepted(socket, remote, place) => self.knocked(socket, remote, place),
             Message::Greeted(link, greeted) => self.greeted(link, greeted),
             Message::Dialled(dial, Ok(dialled)) => self.dialled(dial, dialled.0, dialled.1),
             Message::Dialled(dial, Err(failure)) => self.step(Input::DialFailed { dial, failure }),
@@ -213,14 +222,7 @@ impl Router {
         for output in out {
             match output {
                 Output::Send { links, frame } => self.send(links, frame),
-                Output::Admit { link } => {
-                    if let Some((socket, remote)) = self.knocking.get(&link)
-                        && let Err(error) = reader::start_accepted(link, Arc::clone(socket), *remote, &self.shared)
-                    {
-                        log::warn!("{remote}: {error}");
-                        failed.push(Input::Broken { link, end: End::Vanished });
-                    }
-                }
+                Output::Admit { link } => failed.extend(self.admit(link)),
                 Output::Close { link, end } => self.close(link, end),
                 Output::Dial { dial, target } => {
                     log::debug!("dial {dial}: {target:?}");
@@ -269,14 +271,14 @@ impl Router {
     /// Ends a link, or a handshake.
     fn close(&mut self, link: LinkId, end: End) {
         log::info!("link {link} is closed: {end}");
-        if let Some((socket, remote)) = self.knocking.remove(&link) {
+        if let Some(Knocking { socket, remote, .. }) = self.knocking.remove(&link) {
             log::info!("{remote}: {}", end.text());
             secure::write_exit(&socket, end);
             // Its reader is in the handshake.
             let _ = socket.shutdown(Shutdown::Both);
         } else {
             let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
-            self.writer(link, Order::Close(link, exit.encode()));
+            self.writer(link, Order::Close(link, exit.encode(), end));
         }
     }
 
@@ -288,15 +290,25 @@ impl Router {
     }
 
     /// Somebody has connected; the room says whether a thread is spent on it.
-    fn knocked(&mut self, socket: TcpStream, remote: SocketAddr) {
+    fn knocked(&mut self, socket: TcpStream, remote: SocketAddr, place: Place) {
         let link = self.new_link("accepted", remote);
-        self.knocking.insert(link, (Arc::new(socket), remote));
+        self.knocking.insert(link, Knocking { socket: Arc::new(socket), remote, place: Some(place) });
         self.step(Input::Knocked { link, remote });
+    }
+
+    /// Spends a thread on the handshake with somebody; what follows where there is none.
+    fn admit(&mut self, link: LinkId) -> Option<Input> {
+        let Knocking { socket, remote, place } = self.knocking.get_mut(&link)?;
+        let started = reader::start_accepted(link, Arc::clone(socket), *remote, place.take(), &self.shared);
+        started.err().map(|error| {
+            log::warn!("{remote}: {error}");
+            Input::Broken { link, end: End::Vanished }
+        })
     }
 
     fn greeted(&mut self, link: LinkId, greeted: Greeted) {
         // The room may have closed it meanwhile.
-        let Some((socket, remote)) = self.knocking.remove(&link) else { return };
+        let Some(Knocking { socket, remote, .. }) = self.knocking.remove(&link) else { return };
         let Greeted { sender, channel } = greeted;
         match socket.local_addr() {
             Ok(local) => {

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::limits::LINKS_CLOSING_MAX;
 use crate::room::{Input, LinkId};
 use crate::wire::Frame;
+use crate::wire::end::End;
 use crate::wire::secure;
 
 use super::Shared;
@@ -34,7 +36,7 @@ pub(super) enum Order {
     /// Queue a frame for these links.
     Send(Vec<LinkId>, Frame),
     /// Send a last frame, then close.
-    Close(LinkId, Frame),
+    Close(LinkId, Frame, End),
     /// Answer when every link that is being closed is closed.
     Finish(Sender<()>),
 }
@@ -64,6 +66,8 @@ impl Handle {
 /// and what the peer has not read by then is lost.
 struct Closing {
     since: Instant,
+    /// It is let go, and nobody waits for it when there are many.
+    let_go: bool,
     half_closed: bool,
     /// The peer has closed, too.
     over: bool,
@@ -145,9 +149,10 @@ impl Writer {
                     self.queue(link, Arc::clone(&frame));
                 }
             }
-            Order::Close(link, frame) => {
+            Order::Close(link, frame, end) => {
                 self.queue(link, frame);
-                self.closing.insert(link, Closing { since: Instant::now(), half_closed: false, over: false });
+                let let_go = end != End::Goodbye;
+                self.closing.insert(link, Closing { since: Instant::now(), let_go, half_closed: false, over: false });
             }
             Order::Finish(done) => self.finishing = Some(done),
         }
@@ -208,8 +213,12 @@ impl Writer {
             }
         }
         let is_closed = |closing: &Closing| closing.over || closing.since.elapsed() > CLOSE_TIME;
+        let (closed, open): (Vec<_>, Vec<_>) = self.closing.iter().partition(|(_, closing)| is_closed(closing));
+        let mut let_go: Vec<_> = open.into_iter().filter(|(_, closing)| closing.let_go).collect();
+        let_go.sort_unstable_by_key(|(_, closing)| closing.since);
+        let too_many = let_go.len().saturating_sub(LINKS_CLOSING_MAX);
         let closed: Vec<LinkId> =
-            self.closing.iter().filter(|(_, closing)| is_closed(closing)).map(|(link, _)| *link).collect();
+            closed.into_iter().chain(let_go.into_iter().take(too_many)).map(|(link, _)| *link).collect();
         for link in closed {
             self.drop_link(link);
         }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::identity::Identity;
+use crate::identity::{Id, Identity};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Nick, Post};
@@ -18,6 +18,22 @@ pub struct Now {
     pub mono: u64,
     /// Milliseconds since 1970; may jump.
     pub wall: u64,
+}
+
+/// A peer that the user named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// `host:port`.
+    pub addr: String,
+    /// Who has to answer there, where a ticket says so.
+    pub key: Option<Id>,
+}
+
+impl Named {
+    /// Whoever answers there.
+    pub fn anybody(addr: impl Into<String>) -> Self {
+        Self { addr: addr.into(), key: None }
+    }
 }
 
 /// What a room is made with.
@@ -36,7 +52,7 @@ pub struct Config {
     /// Where peers are accepted.
     pub listening: Option<SocketAddr>,
     /// The peers that the user named.
-    pub named: Vec<String>,
+    pub named: Vec<Named>,
     /// The run ends with its input.
     pub passing: bool,
     /// How long a passing run looks for a peer, in milliseconds.

@@ -166,6 +166,8 @@ pub struct Status {
     pub session: u64,
     /// Where peers are accepted.
     pub listening: Option<SocketAddr>,
+    /// Where others reach this node, as far as it knows and tells them.
+    pub addresses: Vec<SocketAddr>,
     /// The links.
     pub links: Vec<LinkStatus>,
     /// Addresses that are being dialled, with the last failure.

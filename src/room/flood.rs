@@ -27,10 +27,24 @@ impl Room {
             return self.close(link, End::OutOfTurn, out);
         }
         let (feed, number) = (post.feed, post.number);
+        state.gap_followed(&feed, number);
         let have = self.log.have(&feed);
         if number <= have {
-            self.check_fork(link, &post, out);
+            let own = state.is_linked_to(&feed.author);
+            if self.is_fork(&post) {
+                self.tell_fork(link, &post, out);
+                if own {
+                    return self.close(link, End::Forked, out);
+                }
+            }
             return self.copy_arrived(link, feed, number, post.frame.len(), out);
+        }
+        if matches!(post.body, Body::Lost { .. })
+            && state.is_linked_to(&feed.author)
+            && !self.pulls.is_under_way(&feed)
+            && !state.meter.allows_loss(self.now.mono)
+        {
+            return self.close(link, End::Flood, out);
         }
         if let Some(incoming) = state.incoming.get_mut(&feed) {
             incoming.known = incoming.known.max(number);
@@ -66,6 +80,7 @@ impl Room {
     ) {
         let have = self.log.have(&feed);
         let Some(state) = self.links.get_mut(&link) else { return };
+        state.gap_followed(&feed, number);
         state.note_known(feed, number);
         let Some(incoming) = state.incoming.get_mut(&feed).filter(|incoming| incoming.open) else { return };
         incoming.ignored = false;
@@ -86,10 +101,14 @@ impl Room {
         self.send(link, &Control::Quiet { author: feed.author, session: feed.session }, out);
     }
 
-    /// Two bodies under one number: the first stays, the pair is proof, and goes round once.
-    fn check_fork(&mut self, link: LinkId, post: &Arc<Post>, out: &mut Vec<Output>) {
+    fn is_fork(&self, post: &Post) -> bool {
         let kept = self.log.feed(&post.feed).and_then(|feed| feed.post(post.number));
-        if kept.is_none_or(|kept| kept.frame == post.frame) || !self.forked.insert(post.feed.author) {
+        kept.is_some_and(|kept| kept.frame != post.frame)
+    }
+
+    /// Two bodies under one number: the first stays, the pair is proof, and goes round once.
+    fn tell_fork(&mut self, link: LinkId, post: &Arc<Post>, out: &mut Vec<Output>) {
+        if !self.forked.insert(post.feed.author) {
             return;
         }
         self.local.notice(Event::Forked(Person::of(post)));
@@ -128,7 +147,8 @@ impl Room {
     fn append_one(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
         let (feed, number) = (post.feed, post.number);
         if self.is_untimely(post) {
-            return self.skip(feed, number, out);
+            self.skip(feed, number, out);
+            return self.tell_clock(post, from, out);
         }
         self.clock = self.clock.max(post.at.min(self.now.wall + CLOCK_AHEAD_MS_MAX));
         self.log.append(Arc::clone(post), self.now.mono);
@@ -168,6 +188,17 @@ impl Room {
             self.local.notice(Event::Warning(text));
         }
         is_ahead || post.at < wall.saturating_sub(POST_AGE_MS_MAX)
+    }
+
+    /// A peer whose own posts are refused for their time is told so: its clock is off. What is merely old may have
+    /// been said in time, by a clock that a hello lets pass.
+    fn tell_clock(&mut self, post: &Post, from: Option<LinkId>, out: &mut Vec<Output>) {
+        let wall = self.now.wall;
+        let said_in_time = wall.saturating_sub(POST_AGE_MS_MAX + 2 * POST_AHEAD_MS_MAX)..=wall;
+        let Some(link) = from.filter(|_| !said_in_time.contains(&post.at)) else { return };
+        if self.links.get(&link).is_some_and(|state| state.is_linked_to(&post.feed.author)) {
+            self.close(link, End::Clock, out);
+        }
     }
 
     fn fold(&mut self, post: &Post, from: Option<LinkId>) {

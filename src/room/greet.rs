@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::limits::{
-    ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINKS_GREETING_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS,
-};
+use crate::limits::{ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS};
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId, Hello, VERSION};
 
+use super::door::{Verdict, clock_objection, clock_text};
 use super::event::Event;
 use super::links::{Incoming, Link, Outgoing, Paging};
 use super::overlay::{DialId, Reach, Target};
@@ -55,14 +54,12 @@ impl Completion {
 }
 
 impl Room {
-    /// Lets a stranger begin the handshake. Of those who have not said hello the oldest makes room.
-    pub(super) fn knocked(&mut self, link: LinkId, _remote: SocketAddr, out: &mut Vec<Output>) {
-        let greeting = self.links.iter().filter(|(_, link)| !link.is_up() && link.dial.is_none());
-        let unfinished: BTreeSet<LinkId> = greeting.map(|(id, _)| *id).chain(self.knocks.keys().copied()).collect();
-        if unfinished.len() >= LINKS_GREETING_MAX
-            && let Some(oldest) = unfinished.first()
-        {
-            self.close(*oldest, End::Crowded, out);
+    /// Lets a stranger begin the handshake, or not.
+    pub(super) fn knocked(&mut self, link: LinkId, remote: SocketAddr, out: &mut Vec<Output>) {
+        match self.door.knock(link, remote.ip(), self.now.mono) {
+            Verdict::Admit => {}
+            Verdict::AdmitInPlaceOf(other) => self.close(other, End::Crowded, out),
+            Verdict::Refuse(end) => return out.push(Output::Close { link, end }),
         }
         self.knocks.insert(link, self.now.mono);
         out.push(Output::Admit { link });
@@ -103,7 +100,8 @@ impl Room {
         if state.is_up() {
             return self.close(link, End::OutOfTurn, out);
         }
-        if let Some(end) = self.objection(&hello) {
+        let objection = self.objection(&hello).or_else(|| self.wrong_host(dial, &hello));
+        if let Some(end) = objection.or_else(|| self.reserve(dial, &hello)) {
             return self.refuse(link, dial, end, &hello, out);
         }
         if let Some(dial) = dial
@@ -142,6 +140,19 @@ impl Room {
         }
     }
 
+    /// A ticket says who its host is, and somebody else answers there.
+    fn wrong_host(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
+        let host = self.overlay.host(dial?)?;
+        (hello.id != host).then_some(End::HostKey)
+    }
+
+    /// What stands against a link with this very peer, for now.
+    fn reserve(&self, dial: Option<DialId>, hello: &Hello) -> Option<End> {
+        let is_named = matches!(dial.and_then(|dial| self.overlay.target(dial)), Some(Target::Named(_)));
+        let is_banned = !is_named && self.door.is_banned(&hello.id, self.now.mono);
+        is_banned.then_some(End::Banned).or_else(|| clock_objection(hello, self.now.wall))
+    }
+
     fn refuse(&mut self, link: LinkId, dial: Option<DialId>, end: End, hello: &Hello, out: &mut Vec<Output>) {
         if let Some(target) = dial.and_then(|dial| self.overlay.target(dial).cloned()) {
             if end == End::Myself {
@@ -154,6 +165,12 @@ impl Room {
                 let why = match end {
                     End::Room => format!("is in the room {:?}, not in {:?}", hello.room, self.config.room),
                     End::Version => format!("speaks version {} of the protocol, not {VERSION}", hello.version),
+                    End::Clock => clock_text(hello, self.now.wall),
+                    End::HostKey => {
+                        let host = dial.and_then(|dial| self.overlay.host(dial));
+                        let host = host.map_or_else(String::new, |host| host.short());
+                        format!("{}: its key is {}, not {host}", end.text(), hello.id.short())
+                    }
                     _ => end.text().to_owned(),
                 };
                 self.unreached(&target, &why);
@@ -168,6 +185,7 @@ impl Room {
         let Some(state) = self.links.get_mut(&link) else { return };
         let session = hello.feed();
         state.hello = Some(hello);
+        self.door.came_up(link, state.remote.ip(), self.now.mono);
         let progress_at = self.now.mono;
         state.paging = Some(Box::new(Paging { unsent: mine.clone(), mine, progress_at, ..Paging::default() }));
         if let Some(peer) = state.peer() {
@@ -323,6 +341,7 @@ impl Room {
     /// Ends a link from our side.
     pub(super) fn close(&mut self, link: LinkId, end: End, out: &mut Vec<Output>) {
         if self.knocks.remove(&link).is_some() {
+            self.door.gone(link, end, None, self.now.mono);
             out.push(Output::Close { link, end });
         } else if let Some(state) = self.links.remove(&link) {
             out.push(Output::Close { link, end });
@@ -347,6 +366,7 @@ impl Room {
     }
 
     fn link_gone(&mut self, link: LinkId, state: &Link, end: End) {
+        self.door.gone(link, end, state.proved(), self.now.mono);
         self.forget_pulls(link);
         self.forget_answers(link);
         let target = state.dial.and_then(|dial| self.overlay.finish(dial));
@@ -365,8 +385,10 @@ impl Room {
         if self.links.values().any(|other| other.session() == Some(session)) {
             return;
         }
-        if !matches!(end, End::Surplus | End::Full) {
-            self.overlay.link_lost(session, self.now.mono);
+        match end {
+            End::Surplus | End::Full => {}
+            End::Banned | End::Flood | End::Forked | End::Clock => self.overlay.fell_out(session, self.now.mono),
+            _ => self.overlay.link_lost(session, self.now.mono),
         }
         if !matches!(end, End::Surplus | End::Full | End::Duplicate) {
             self.watch(session);

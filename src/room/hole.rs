@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::limits::{HOLE_JITTER_MS, HOLE_NOTHING_MS, HOLE_SILENT_MS, WAITING_BYTES_MAX, WAITING_BYTES_TOTAL_MAX};
+use crate::limits::{
+    HOLE_JITTER_MS, HOLE_NOTHING_MS, HOLE_SILENT_MS, NUMBER_MAX, WAITING_BYTES_MAX, WAITING_BYTES_TOTAL_MAX,
+};
 use crate::wire::end::End;
 use crate::wire::record::{Control, FeedId, Post};
 
@@ -43,8 +45,12 @@ impl Room {
             }
             return;
         }
+        if to == NUMBER_MAX {
+            return self.close(link, End::EmptyGap, out);
+        }
         if to > have && feed != self.me {
             state.incoming.entry(feed).or_default().gap = Some((from, to));
+            state.gaps.entry(feed).or_insert(self.now.mono);
         }
     }
 

@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::limits::OUTBOX_BYTES_MAX;
+use crate::identity::Id;
+use crate::limits::{GAP_MS_MAX, LINK_STUCK_MS_MAX, OUTBOX_BYTES_MAX};
+use crate::wire::end::End;
 use crate::wire::record::{Channel, FeedId, Hello};
 
 use super::event::{Peer, Person};
+use super::meter::Meter;
 
 /// A connection's number, given by the daemon, never used twice in a run.
 pub type LinkId = u64;
@@ -85,8 +88,13 @@ pub(super) struct Link {
     pub(super) untold: BTreeSet<FeedId>,
     /// Feeds for which the peer wants to be told if there is nothing.
     pub(super) asked: BTreeMap<FeedId, u64>,
+    /// Gap notices that no post has followed yet, since when.
+    pub(super) gaps: BTreeMap<FeedId, u64>,
+    pub(super) meter: Meter,
     /// Bytes handed to the writer and not written yet.
     pub(super) queued_bytes: usize,
+    /// When the socket last took some of them, or they began to wait.
+    pub(super) drained_at: u64,
     /// The outbox was full and is not half empty yet.
     pub(super) lagging: bool,
     /// The feed that was served last while lagging.
@@ -118,7 +126,10 @@ impl Link {
             incoming: BTreeMap::new(),
             untold: BTreeSet::new(),
             asked: BTreeMap::new(),
+            gaps: BTreeMap::new(),
+            meter: Meter::default(),
             queued_bytes: 0,
+            drained_at: now,
             lagging: false,
             served: None,
             heard_at: now,
@@ -137,6 +148,16 @@ impl Link {
 
     pub(super) fn session(&self) -> Option<FeedId> {
         self.hello.as_ref().map(Hello::feed)
+    }
+
+    /// The key that the peer has proved to have. In the clear, where anybody can claim any, nobody pays for it.
+    pub(super) fn proved(&self) -> Option<Id> {
+        self.hello.as_ref().filter(|_| self.channel.is_some()).map(|hello| hello.id)
+    }
+
+    /// Whether the peer says that it is this identity.
+    pub(super) fn is_linked_to(&self, id: &Id) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.id == *id)
     }
 
     pub(super) fn peer(&self) -> Option<Peer> {
@@ -177,6 +198,44 @@ impl Link {
         self.incoming.remove(feed);
         self.outgoing.remove(feed);
         self.untold.remove(feed);
+        self.gaps.remove(feed);
+    }
+
+    /// Hands bytes to the writer.
+    pub(super) fn queue(&mut self, bytes: usize, now: u64) {
+        if self.queued_bytes == 0 {
+            self.drained_at = now;
+        }
+        self.queued_bytes += bytes;
+    }
+
+    /// A post has come; if it is the one that a gap notice announced, the notice was a true one.
+    pub(super) fn gap_followed(&mut self, feed: &FeedId, number: u64) {
+        let announced = self.incoming.get(feed).and_then(|incoming| incoming.gap);
+        if announced.is_some_and(|(_, to)| to + 1 == number) && self.gaps.remove(feed).is_some() {
+            self.meter.gap_was_good();
+        }
+    }
+
+    /// Why the link cannot go on, if so: the peer takes nothing, or has announced what does not come.
+    pub(super) fn standstill(&self, now: u64) -> Option<End> {
+        if self.queued_bytes > 0 && now >= self.drained_at + LINK_STUCK_MS_MAX {
+            return Some(End::SlowReader);
+        }
+        self.gaps.values().any(|since| now >= since + GAP_MS_MAX).then_some(End::EmptyGap)
+    }
+
+    /// Our own timers ran late: nobody is accused for that time.
+    pub(super) fn forgive(&mut self, late: u64) {
+        self.heard_at += late;
+        self.pinged_at += late;
+        self.drained_at += late;
+        if let Some(paging) = &mut self.paging {
+            paging.progress_at += late;
+        }
+        for since in self.gaps.values_mut() {
+            *since += late;
+        }
     }
 
     pub(super) fn outbox_is_full(&self) -> bool {

@@ -16,7 +16,11 @@ use crate::limits::{
 };
 use crate::wire::record::FeedId;
 
+use super::Named;
 use super::rng::Rng;
+
+/// The pause before a node is dialled again with which a link ended for broken rules; a guess.
+const FALLEN_OUT_MS: u64 = 10_000;
 
 /// A dial's number, given by the room.
 pub type DialId = u64;
@@ -84,6 +88,8 @@ pub(super) struct Overlay {
     me: FeedId,
     reach: Reach,
     named: BTreeMap<String, Attempt>,
+    /// Who has to answer there, where that is known.
+    hosts: BTreeMap<String, Id>,
     members: BTreeMap<FeedId, Attempt>,
     /// Addresses that may be dialled, per session, from its newest join.
     book: BTreeMap<FeedId, Vec<SocketAddr>>,
@@ -101,11 +107,12 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn new(me: FeedId, reach: Reach, named: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn new(me: FeedId, reach: Reach, named: &[Named]) -> Self {
         Self {
             me,
             reach,
-            named: named.into_iter().map(|name| (name, Attempt::new(0))).collect(),
+            named: named.iter().map(|peer| (peer.addr.clone(), Attempt::new(0))).collect(),
+            hosts: named.iter().filter_map(|peer| Some((peer.addr.clone(), peer.key?))).collect(),
             members: BTreeMap::new(),
             book: BTreeMap::new(),
             dials: BTreeMap::new(),
@@ -261,6 +268,14 @@ impl Overlay {
         self.dials.get(&dial)
     }
 
+    /// Who has to answer a dial, if only one may.
+    pub(super) fn host(&self, dial: DialId) -> Option<Id> {
+        match self.target(dial)? {
+            Target::Named(name) => self.hosts.get(name).copied(),
+            Target::Member { .. } => None,
+        }
+    }
+
     /// The dial is over, with a link or without; its target may be dialled again.
     pub(super) fn finish(&mut self, dial: DialId) -> Option<Target> {
         let target = self.dials.remove(&dial)?;
@@ -328,6 +343,14 @@ impl Overlay {
         let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
         for attempt in named.chain(self.members.get_mut(&session)) {
             attempt.next_at = attempt.next_at.min(now + DIAL_PAUSE_MS_MIN / 5);
+        }
+    }
+
+    /// A link was ended for broken rules, on either side: its node is left alone for a while.
+    pub(super) fn fell_out(&mut self, session: FeedId, now: u64) {
+        let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
+        for attempt in named.chain(self.members.get_mut(&session)) {
+            attempt.next_at = attempt.next_at.max(now + FALLEN_OUT_MS);
         }
     }
 

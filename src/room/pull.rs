@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, PULL_MS, STALE_MS};
+use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS};
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId};
 
@@ -16,10 +16,21 @@ use super::{LinkId, Output, Room};
 /// What is lacking and what was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Pulls {
-    /// Feeds of which a link has told a newer number than ours, since when.
-    lacking: BTreeMap<FeedId, u64>,
+    /// Feeds of which a link has told a newer number than ours.
+    lacking: BTreeMap<FeedId, Lack>,
     /// Feeds that were asked for and have not reached the number told then.
     under_way: BTreeMap<FeedId, Pull>,
+}
+
+#[derive(Debug)]
+struct Lack {
+    since: u64,
+    /// How long it may stand still, once asked for, before another link is asked.
+    patience_ms: u64,
+    /// When it is looked at next.
+    check_at: u64,
+    /// How often it was asked for in vain.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -27,8 +38,13 @@ struct Pull {
     link: LinkId,
     target: u64,
     since: u64,
-    patience_ms: u64,
 }
+
+/// After so many looks at a feed of which nothing comes, those who told of it are not believed any more; a guess.
+const PULL_TRIES_MAX: u32 = 16;
+
+/// The longest pause between two of them.
+const PULL_PAUSE_MS_MAX: u64 = 5_000;
 
 impl Pulls {
     /// Whether what comes of a feed was said before.
@@ -87,7 +103,6 @@ impl Room {
     /// A peer tells the newest number of a feed that it holds quiet towards us.
     pub(super) fn told(&mut self, link: LinkId, feed: FeedId, number: u64, out: &mut Vec<Output>) {
         let have = self.log.have(&feed);
-        let now = self.now.mono;
         let Some(state) = self.links.get_mut(&link).filter(|state| state.is_ready()) else {
             return self.close(link, End::OutOfTurn, out);
         };
@@ -99,7 +114,7 @@ impl Room {
             incoming.open = false;
         }
         if number > have && feed != self.me {
-            self.pulls.lacking.entry(feed).or_insert(now);
+            self.lack(feed, STALE_MS);
         }
         self.hole_told(link, feed, number, out);
     }
@@ -121,27 +136,32 @@ impl Room {
                 self.warn_of_feeds();
                 continue;
             }
-            self.pulls.lacking.entry(*feed).or_insert(self.now.mono);
-            if !self.pulls.under_way.contains_key(feed) {
-                self.pull(link, *feed, *number, PULL_MS, out);
+            self.lack(*feed, PULL_MS);
+            // What has no room now is asked for as the outbox drains.
+            let is_full = self.links.get(&link).is_some_and(Link::outbox_is_full);
+            if !is_full && !self.pulls.under_way.contains_key(feed) {
+                self.pull(link, *feed, *number, out);
             }
         }
     }
 
-    fn pull(&mut self, link: LinkId, feed: FeedId, target: u64, patience_ms: u64, out: &mut Vec<Output>) {
-        self.pulls.under_way.insert(feed, Pull { link, target, since: self.now.mono, patience_ms });
+    fn pull(&mut self, link: LinkId, feed: FeedId, target: u64, out: &mut Vec<Output>) {
+        self.pulls.under_way.insert(feed, Pull { link, target, since: self.now.mono });
         self.want(link, feed, false, out);
     }
 
     /// Opens a feed on a link from our next number on.
     pub(super) fn want(&mut self, link: LinkId, feed: FeedId, answer: bool, out: &mut Vec<Output>) {
         let from = self.log.have(&feed) + 1;
+        // Of a feed with the largest number there is no more, and no record that could ask for it.
+        if from > NUMBER_MAX {
+            return;
+        }
         let Some(state) = self.links.get_mut(&link) else { return };
         let incoming = state.incoming.entry(feed).or_default();
         incoming.open = true;
         incoming.hushed = false;
         incoming.surplus = 0;
-        incoming.gap = None;
         self.send(link, &Control::Want { author: feed.author, session: feed.session, from, answer }, out);
     }
 
@@ -160,29 +180,62 @@ impl Room {
 
     /// Feeds that stand still while somebody tells of newer numbers are asked for, one link at a time.
     pub(super) fn pull_stale_feeds(&mut self, out: &mut Vec<Output>) {
-        let feeds: Vec<(FeedId, u64)> = self.pulls.lacking.iter().map(|(feed, since)| (*feed, *since)).collect();
-        for (feed, since) in feeds {
-            let have = self.log.have(&feed);
-            let telling = |state: &Link| state.is_ready() && state.known(&feed) > have;
-            if !self.links.values().any(telling) {
-                self.pulls.lacking.remove(&feed);
-                self.pulls.under_way.remove(&feed);
-                continue;
-            }
-            let pull = self.pulls.under_way.get(&feed);
-            let patience_ms = pull.map_or(STALE_MS, |pull| pull.patience_ms);
-            let progress_at = self.log.feed(&feed).map_or(0, |feed| feed.progress_at);
-            let waited_from = pull.map_or(since, |pull| pull.since).max(progress_at);
-            if self.now.mono < waited_from + patience_ms {
-                continue;
-            }
-            let last = pull.map(|pull| pull.link);
-            // Another link than the last one, where there is another.
-            let closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
-            let next = closed.min_by_key(|(id, _)| last == Some(**id));
-            if let Some((link, target)) = next.map(|(id, state)| (*id, state.known(&feed))) {
-                self.pull(link, feed, target, patience_ms, out);
-            }
+        let now = self.now.mono;
+        let due = self.pulls.lacking.iter().filter(|(_, lack)| lack.check_at <= now);
+        let due: Vec<FeedId> = due.map(|(feed, _)| *feed).collect();
+        for feed in due {
+            self.pull_if_stale(feed, out);
+        }
+    }
+
+    fn pull_if_stale(&mut self, feed: FeedId, out: &mut Vec<Output>) {
+        let (have, now) = (self.log.have(&feed), self.now.mono);
+        let telling = |state: &Link| state.is_ready() && state.known(&feed) > have;
+        let pull = self.pulls.under_way.get(&feed);
+        let Some(lack) = self.pulls.lacking.get_mut(&feed) else { return };
+        if lack.tries > PULL_TRIES_MAX || !self.links.values().any(telling) {
+            return self.give_up_pull(feed);
+        }
+        let progress_at = self.log.feed(&feed).map_or(0, |feed| feed.progress_at);
+        let (since, patience_ms) = pull.map_or((lack.since, STALE_MS), |pull| (pull.since, lack.patience_ms));
+        let stale_at = since.max(progress_at) + patience_ms;
+        if now < stale_at {
+            lack.check_at = stale_at;
+            return;
+        }
+        let last = pull.map(|pull| pull.link);
+        // Another link than the last one, where there is another.
+        let closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
+        let next = closed.min_by_key(|(id, _)| last == Some(**id));
+        if next.is_some_and(|(_, state)| state.outbox_is_full()) {
+            return;
+        }
+        lack.tries += 1;
+        lack.check_at = now + (lack.patience_ms << lack.tries.min(5)).min(PULL_PAUSE_MS_MAX);
+        if let Some((link, target)) = next.map(|(id, state)| (*id, state.known(&feed))) {
+            lack.check_at = now + lack.patience_ms;
+            self.pull(link, feed, target, out);
+        }
+    }
+
+    /// Nobody tells of anything newer any more, or nothing ever came: what a peer said is not believed for ever.
+    fn give_up_pull(&mut self, feed: FeedId) {
+        let have = self.log.have(&feed);
+        self.pulls.lacking.remove(&feed);
+        self.pulls.under_way.remove(&feed);
+        for incoming in self.links.values_mut().filter_map(|state| state.incoming.get_mut(&feed)) {
+            incoming.known = incoming.known.min(have);
+        }
+    }
+
+    /// Notes that a link has more of a feed.
+    fn lack(&mut self, feed: FeedId, patience_ms: u64) {
+        let now = self.now.mono;
+        let lacking = &mut self.pulls.lacking;
+        if lacking.len() < FEEDS_MAX || lacking.contains_key(&feed) {
+            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0 };
+            let lack = lacking.entry(feed).or_insert(fresh);
+            lack.check_at = now;
         }
     }
 
@@ -245,6 +298,9 @@ impl Room {
 
     /// A feed has advanced; if that is what was asked for, the pull is over.
     pub(super) fn pull_advanced(&mut self, feed: FeedId, have: u64, out: &mut Vec<Output>) {
+        if let Some(lack) = self.pulls.lacking.get_mut(&feed) {
+            lack.tries = 0;
+        }
         if self.pulls.under_way.get(&feed).is_some_and(|pull| pull.target <= have) {
             self.pulls.under_way.remove(&feed);
             self.open_closed_links(feed, out);
@@ -253,6 +309,13 @@ impl Room {
 
     /// What was asked of a link that is gone is asked of others.
     pub(super) fn forget_pulls(&mut self, link: LinkId) {
-        self.pulls.under_way.retain(|_, pull| pull.link != link);
+        let Pulls { lacking, under_way } = &mut self.pulls;
+        under_way.retain(|feed, pull| {
+            let stays = pull.link != link;
+            if let Some(lack) = lacking.get_mut(feed).filter(|_| !stays) {
+                lack.check_at = 0;
+            }
+            stays
+        });
     }
 }

@@ -76,6 +76,7 @@ impl Room {
             me: Person { id: self.me.author, nick: self.config.nick.clone() },
             session: self.me.session,
             listening: self.config.listening,
+            addresses: self.addresses.clone(),
             links: links.collect(),
             dialling: self.overlay.troubles(),
             members: members.len(),

@@ -17,7 +17,7 @@ use super::{LinkId, Output, Room};
 impl Room {
     /// Sends a post that was just appended over every link on which its feed is open and level.
     pub(super) fn spread(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
-        let (feed, number) = (post.feed, post.number);
+        let (feed, number, now) = (post.feed, post.number, self.now.mono);
         let mut links = Vec::new();
         let mut behind = Vec::new();
         for (id, link) in &mut self.links {
@@ -31,7 +31,7 @@ impl Room {
                     link.outgoing.insert(feed, Outgoing::Open { cursor: number });
                 }
                 None => {
-                    link.queued_bytes += post.frame.len();
+                    link.queue(post.frame.len(), now);
                     links.push(*id);
                 }
                 Some(Outgoing::Open { cursor }) if *cursor > number + 1 => {}
@@ -120,6 +120,7 @@ impl Room {
     pub(super) fn drained(&mut self, link: LinkId, bytes: usize, out: &mut Vec<Output>) {
         let Some(state) = self.links.get_mut(&link) else { return };
         state.queued_bytes = state.queued_bytes.saturating_sub(bytes);
+        state.drained_at = self.now.mono;
         if state.is_up() && state.paging.is_some() {
             self.page_on(link, out);
         } else if state.lagging && state.queued_bytes <= OUTBOX_BYTES_MAX / 2 {

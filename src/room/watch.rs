@@ -5,7 +5,7 @@
 //! over other ways, or is no longer present anyway. A `lost` that named too low a number is repeated; a
 //! session that was judged wrongly joins anew, which ends the watch.
 
-use crate::limits::{LOST_AFTER_MS, LOST_AGAIN_MS, LOST_JITTER_MS};
+use crate::limits::{LOSSES, LOST_AFTER_MS, LOST_AGAIN_MS, LOST_JITTER_MS};
 use crate::wire::record::{Draft, FeedId, Hello};
 
 use super::links::Link;
@@ -66,8 +66,14 @@ impl Room {
             let have = self.log.have(&session);
             let again = now + LOST_AGAIN_MS + self.rng.below(LOST_JITTER_MS);
             let Some(watch) = self.watches.get_mut(&session) else { continue };
+            let is_lost = watch.have == have && self.roster.is_present(&session);
+            // Peers may come and vanish as fast as they like; others hear of it at our own pace.
+            if is_lost && !self.losses.pour(1, LOSSES, now) {
+                return;
+            }
             watch.check_at = again;
-            if std::mem::replace(&mut watch.have, have) == have && self.roster.is_present(&session) {
+            watch.have = have;
+            if is_lost {
                 self.post(&Draft::Lost { feed: session, last: have }, out);
             }
         }

@@ -43,6 +43,8 @@ pub enum End {
     Room,
     /// A room of another mode.
     Mode,
+    /// Not the host whom a ticket names.
+    HostKey,
     /// One side speaks in the clear, the other does not.
     Plaintext,
     /// Another room, or another secret.
@@ -53,9 +55,19 @@ pub enum End {
     BadIdentity,
     /// The keys of the link have served long enough.
     Renew,
+    /// The peer asks more than anybody needs.
+    Flood,
+    /// A gap notice with no post behind it.
+    EmptyGap,
+    /// The peer has signed two posts under one number.
+    Forked,
+    /// The clocks of the two are too far apart.
+    Clock,
+    /// The address or the key has broken the rules too often, and is refused for a while.
+    Banned,
 }
 
-const WORDS: [(End, &str, &str); 24] = [
+const WORDS: [(End, &str, &str); 30] = [
     (End::Goodbye, "goodbye", "left the room"),
     (End::Vanished, "vanished", "the connection broke"),
     (End::Silent, "silent", "nothing heard for 8 seconds"),
@@ -75,11 +87,17 @@ const WORDS: [(End, &str, &str); 24] = [
     (End::Version, "version", "speaks another version of the protocol"),
     (End::Room, "room", "is in another room"),
     (End::Mode, "mode", "the room is of another mode"),
+    (End::HostKey, "host-key", "is not the host whom the ticket names"),
     (End::Plaintext, "plaintext", "only one of the two uses --plaintext"),
     (End::Secret, "secret", "is in another room, or its room has another secret"),
     (End::BadCipher, "bad-cipher", "sent a message that does not decrypt"),
     (End::BadIdentity, "bad-identity", "did not prove who it is"),
     (End::Renew, "renew", "the link is made anew"),
+    (End::Flood, "flood", "asks more than anybody needs"),
+    (End::EmptyGap, "empty-gap", "told of missing posts and sent none behind them"),
+    (End::Forked, "forked", "signed two posts under one number"),
+    (End::Clock, "clock", "its clock and ours are more than a day apart"),
+    (End::Banned, "banned", "takes no links from this address or key for a while: rules were broken"),
 ];
 
 impl End {
@@ -103,9 +121,19 @@ impl End {
         WORDS.iter().find(|(_, known, _)| *known == word).map_or(End::Vanished, |(end, _, _)| *end)
     }
 
-    /// Whether dialling again cannot help: the two do not belong together.
+    /// Whether dialling again does not help soon: the two do not belong together, or one of them is banned.
     pub fn is_refusal(self) -> bool {
-        matches!(self, End::Version | End::Room | End::Mode | End::Plaintext | End::Secret)
+        matches!(
+            self,
+            End::Version
+                | End::Room
+                | End::Mode
+                | End::HostKey
+                | End::Plaintext
+                | End::Secret
+                | End::Clock
+                | End::Banned
+        )
     }
 }
 

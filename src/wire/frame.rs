@@ -33,6 +33,9 @@ pub enum Ending {
 /// What is wrong with the bytes of a frame. Each closes the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FrameError {
+    /// The first byte is not `{`.
+    #[error("a frame that does not begin with '{{'")]
+    NoObject,
     /// No delimiter within the bound.
     #[error("frame of more than {} bytes", FRAME_BYTES_MAX)]
     TooLong,
@@ -118,14 +121,21 @@ impl FrameBuffer {
         if self.exited && self.is_partial() {
             return Err(FrameError::AfterExit);
         }
-        let unsearched = self.bytes.get(self.searched..self.end).unwrap_or_default();
+        // A stranger that speaks something else is told so at its first byte.
+        if self.is_partial() && self.bytes.get(self.start) != Some(&b'{') {
+            return Err(FrameError::NoObject);
+        }
+        // What stands past the bound is not looked at, so that the answer is the same however the
+        // bytes were cut up on their way.
+        let limit = self.end.min(self.start + FRAME_BYTES_MAX);
+        let unsearched = self.bytes.get(self.searched..limit).unwrap_or_default();
         let Some(offset) = memchr(b'<', unsearched) else {
-            self.searched = self.end;
+            self.searched = limit;
             return self.within_bound();
         };
         let begin = self.searched + offset;
         self.searched = begin;
-        let rest = self.bytes.get(begin..self.end).unwrap_or_default();
+        let rest = self.bytes.get(begin..limit).unwrap_or_default();
         let (length, ending) = if rest.starts_with(MESSAGE_END) {
             (MESSAGE_END.len(), Ending::Message)
         } else if rest.starts_with(EXIT_END) {
@@ -136,9 +146,6 @@ impl FrameBuffer {
             return Err(FrameError::StrayDelimiter);
         };
         let frame = self.start..begin + length;
-        if frame.len() > FRAME_BYTES_MAX {
-            return Err(FrameError::TooLong);
-        }
         self.start = frame.end;
         self.searched = frame.end;
         self.exited = ending == Ending::Exit;

@@ -54,8 +54,8 @@ pub enum RecordError {
     /// A value outside what the field may hold.
     #[error("{0} out of bounds")]
     Bounds(&'static str),
-    /// A post or ack that is not laid out as the protocol says.
-    #[error("a signed record that is not laid out as one")]
+    /// No object, or a post or ack that is not laid out as the protocol says.
+    #[error("not laid out as a record")]
     Layout,
     /// The signature is not the author's.
     #[error("the signature does not match")]
@@ -93,6 +93,10 @@ impl Record {
         let text = frame.strip_suffix(delimiter).ok_or(RecordError::Ending)?;
         let text = std::str::from_utf8(text).map_err(|_| RecordError::NotText)?;
         let value = strict::parse(text, 0)?;
+        // A record could be read from an array, too.
+        if !value.is_object() {
+            return Err(RecordError::Layout);
+        }
         match value.get("type").and_then(Value::as_str) {
             Some("ack") if ending == Ending::Message => return Ok(Record::Ack(Ack::decode(frame, value)?)),
             // A real one begins with its label and does not come here.

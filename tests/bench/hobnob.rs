@@ -1,5 +1,6 @@
 //! hobnob itself, driven by its command line as a user would, its links in the clear.
 
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use crate::contender::{CHAIN_RELAYS, Contender, Net, Shape};
@@ -41,10 +42,17 @@ impl Contender for Hobnob {
     }
 }
 
+/// Starts one that listens at a port that was free a moment ago. Which one it chose by itself only root could
+/// see, as it lets nobody look into it.
+pub(crate) fn listening(name: &str, command: &mut Command, stdin: Stdio) -> Result<Process, Failure> {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let addr = free.map_err(Failure::system("free port"))?;
+    command.args(["--listen", &addr.to_string()]);
+    Ok(Process::spawn(name, command, stdin, Stdio::null())?.told_to_listen(addr.port()))
+}
+
 fn start_star(receivers: usize) -> Result<Net, Failure> {
-    let mut command = hobnob("relay");
-    command.args(["--quiet", "--listen", "127.0.0.1:0"]);
-    let mut relay = Process::spawn("relay", &mut command, Stdio::null(), Stdio::null())?;
+    let mut relay = listening("relay", hobnob("relay").arg("--quiet"), Stdio::null())?;
     let addr = format!("127.0.0.1:{}", relay.listening_port()?);
     let receivers = (0..receivers).map(|index| {
         let name = format!("r{index}");
@@ -63,8 +71,8 @@ fn start_chain() -> Result<Net, Failure> {
     for index in 0..CHAIN_RELAYS {
         let name = format!("relay{index}");
         let mut command = hobnob(&name);
-        command.args(["--quiet", "--no-mesh", "--listen", "127.0.0.1:0"]).args(addrs.last());
-        let mut relay = Process::spawn(&name, &mut command, Stdio::null(), Stdio::null())?;
+        command.args(["--quiet", "--no-mesh"]).args(addrs.last());
+        let mut relay = listening(&name, &mut command, Stdio::null())?;
         addrs.push(format!("127.0.0.1:{}", relay.listening_port()?));
         relays.push(relay);
     }

@@ -18,7 +18,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use crate::Scale;
 use crate::bare::start_fan;
 use crate::failure::Failure;
-use crate::hobnob::{hobnob, receiver};
+use crate::hobnob::{hobnob, listening, receiver};
 use crate::link::{BareTap, STAMP_DIGITS, Tap, WireTap};
 use crate::process::{Process, READY_LIMIT};
 use crate::stream::{LINE_BYTES, float};
@@ -126,8 +126,8 @@ fn rows(table: &mut Table, links: usize, series: &Series, verdicts: &mut Vec<(bo
 /// The node, and one ordinary member, because a node alone does not read its stdin.
 fn run_hobnob(links: usize) -> Result<Percentiles, Failure> {
     let mut command = hobnob("src");
-    command.args(["--quiet", "--stay", "--listen", "127.0.0.1:0"]);
-    let mut node = Process::spawn("node", &mut command, Stdio::piped(), Stdio::null())?;
+    command.args(["--quiet", "--stay"]);
+    let mut node = listening("node", &mut command, Stdio::piped())?;
     let port = node.listening_port()?;
     let mut member = receiver("member", &format!("127.0.0.1:{port}"));
     let _member = Process::spawn("member", &mut member, Stdio::null(), Stdio::null())?;

@@ -67,6 +67,8 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     stderr: File,
+    /// Where it was told to listen, if it was.
+    port: Option<u16>,
 }
 
 impl Process {
@@ -81,7 +83,7 @@ impl Process {
         let child = command.stdin(stdin).stdout(stdout).stderr(theirs).spawn();
         let child = child.map_err(Failure::system(format!("start of {name}")))?;
         running.insert(child.id().cast_signed());
-        Ok(Self { name: name.to_owned(), child, stderr })
+        Ok(Self { name: name.to_owned(), child, stderr, port: None })
     }
 
     /// Its name in messages.
@@ -123,8 +125,19 @@ impl Process {
         .map_err(|failure| self.add_complaint(failure))
     }
 
-    /// The port of the first listening socket among its descriptors.
+    /// The port that it was told to listen on.
+    pub(crate) fn told_to_listen(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The port it was told, once somebody listens there; else that of the first listening socket among its
+    /// descriptors.
     fn own_port(&self) -> Option<u16> {
+        if let Some(port) = self.port {
+            let listens = |socket: &TcpSocket| socket.state == TCP_LISTEN && socket.local_port == port;
+            return tcp_sockets().iter().any(listens).then_some(port);
+        }
         let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id())).ok()?;
         let targets = folder.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
         let own: BTreeSet<String> = targets.filter_map(|target| target.to_str().map(str::to_owned)).collect();

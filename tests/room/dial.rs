@@ -1,7 +1,7 @@
 //! Whom a room dials, and how often.
 
 use hobnob::room::event::Event;
-use hobnob::room::{Config, DialFailure, Input, Reach, Target};
+use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -15,7 +15,7 @@ fn dialable(seed: u8) -> Config {
 /// Links that stood counted as dials under way, so that nobody was dialled any more after eight.
 #[test]
 fn links_that_stand_do_not_stop_further_dials() {
-    let named: Vec<String> = (0..12).map(|index| format!("peer{index}:1")).collect();
+    let named = (0..12).map(|index| Named::anybody(format!("peer{index}:1"))).collect();
     let mut bob = Hand::new(Config { named, ..config(1) });
     let mut answered = 0;
     let mut links = Vec::new();
@@ -108,7 +108,7 @@ fn of_the_lost_the_newest_are_looked_for() {
 
 #[test]
 fn a_worn_link_is_closed_and_dialled_again_and_nobody_is_taken_for_lost() {
-    let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(1) });
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
     bob.pass(50);
     let (dial, _) = bob.dials[0].clone();
     let mut alice = Author::new(2, "alice");

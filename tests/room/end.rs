@@ -2,7 +2,7 @@
 
 use hobnob::limits::LEAVE_MS_MAX;
 use hobnob::room::event::{Command, Event, Outcome, Said};
-use hobnob::room::{Arrival, Config, Input, LinkId};
+use hobnob::room::{Arrival, Config, Input, LinkId, Named};
 use hobnob::wire::end::End;
 use hobnob::wire::record::Body;
 
@@ -55,7 +55,7 @@ fn a_leaver_does_not_wait_for_ever() {
 }
 
 fn pipe() -> (Hand, Author, LinkId) {
-    let mut bob = Hand::new(Config { passing: true, named: vec!["peer:1".to_owned()], ..config(1) });
+    let mut bob = Hand::new(Config { passing: true, named: vec![Named::anybody("peer:1")], ..config(1) });
     bob.pass(50);
     let mut alice = Author::new(2, "alice");
     let a = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
@@ -107,7 +107,7 @@ fn a_confirmation_over_a_hole_is_none() {
 
 #[test]
 fn a_pipe_that_finds_nobody_ends() {
-    let mut bob = Hand::new(Config { passing: true, named: vec!["peer:1".to_owned()], ..config(1) });
+    let mut bob = Hand::new(Config { passing: true, named: vec![Named::anybody("peer:1")], ..config(1) });
     bob.pass(9_900);
     assert_eq!(bob.outcome, None);
     bob.pass(200);

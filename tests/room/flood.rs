@@ -1,7 +1,7 @@
 //! Posts in, posts out: what is appended, passed on, asked for and told, and what a slow link gets.
 
-use hobnob::limits::{NEWS_MS, OUTBOX_BYTES_MAX, STALE_MS, SURPLUS_BYTES_MAX};
-use hobnob::room::{Arrival, Config, Input};
+use hobnob::limits::{NEWS_MS, NUMBER_MAX, OUTBOX_BYTES_MAX, STALE_MS, SURPLUS_BYTES_MAX};
+use hobnob::room::{Config, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -205,11 +205,13 @@ fn a_slow_link_lags_and_goes_on_where_it_stopped() {
 
 #[test]
 fn a_peer_that_asks_and_does_not_read_is_let_go() {
-    let Two { mut bob, a, c, .. } = two();
+    let Two { mut bob, alice, a, c } = two();
     bob.stuck.insert(c);
-    for _ in 0..40 {
-        bob.arrive(c, (0..1_000).map(|token| Arrival::Control(Control::Ping { token })).collect());
+    let Control::Want { author, .. } = alice.want(1) else { unreachable!() };
+    for session in 1..8_000 {
+        bob.control(c, Control::Want { author, session, from: 1, answer: true });
     }
+    bob.pass(200);
     assert_eq!(bob.is_closed(c), Some(End::SlowReader));
     assert_eq!(bob.is_closed(a), None);
 }
@@ -227,4 +229,23 @@ fn a_slow_terminal_is_told_what_it_missed() {
     let (shown, missed) = (bob.texts().len() as u64, bob.gaps().iter().sum::<u64>());
     assert_eq!(shown + missed, 100);
     assert!(shown > 20 && missed > 20, "{shown} shown, {missed} missed");
+}
+
+/// A feed with the largest number was asked for from the next one, which no record can hold: who was asked
+/// took that for nonsense and closed the link.
+#[test]
+fn nothing_is_asked_for_past_the_largest_number() {
+    let mut bob = Hand::new(config(1));
+    let (eve, alice, carol) = (Author::new(2, "eve"), Author::new(3, "alice"), Author::new(4, "carol"));
+    let e = bob.level_link(&eve);
+    bob.control(e, eve.gap(1, NUMBER_MAX - 2));
+    bob.post(e, &eve.post_at(NUMBER_MAX - 1, &Draft::Nick, false));
+    let a = bob.link(&alice, &[eve.entry(NUMBER_MAX)]);
+    let c = bob.link(&carol, &[eve.entry(NUMBER_MAX)]);
+    assert!(controls_of(&bob.sent(a)).contains(&eve.want(NUMBER_MAX)));
+    bob.sent(c);
+    bob.post(a, &eve.post_at(NUMBER_MAX, &Draft::Nick, false));
+    assert_eq!(bob.have(eve.feed), NUMBER_MAX);
+    bob.pass(1_000);
+    assert!(!controls_of(&bob.sent(c)).iter().any(|control| matches!(control, Control::Want { .. })));
 }

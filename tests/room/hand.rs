@@ -14,7 +14,7 @@ use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Reach, R
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
-use hobnob::wire::record::{Ack, Control, Domain, Draft, Entry, FeedId, Header, Hello, Label, Nick, Post};
+use hobnob::wire::record::{Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Label, Nick, Post};
 
 /// 2026 or so: the wall clock at the start of every test.
 pub(crate) const WALL_START: u64 = 1_790_000_000_000;
@@ -89,7 +89,7 @@ impl Author {
             nick: self.nick.clone(),
             seen: "10.0.0.1".parse().unwrap(),
             listens: false,
-            time: 0,
+            time: self.at,
             proof: None,
         }
     }
@@ -246,15 +246,39 @@ impl Hand {
         }
     }
 
-    pub(crate) fn connect(&mut self, dial: Option<DialId>, remote: &str) -> LinkId {
+    /// Somebody comes to the door.
+    pub(crate) fn knock(&mut self, remote: &str) -> LinkId {
         let link = self.next_link;
         self.next_link += 1;
+        self.input(Input::Knocked { link, remote: remote.parse().unwrap() });
+        link
+    }
+
+    /// The handshake of a connection is over.
+    pub(crate) fn shaken(&mut self, link: LinkId, dial: Option<DialId>, remote: &str, channel: Option<Channel>) {
         let (remote, local): (SocketAddr, IpAddr) = (remote.parse().unwrap(), "10.0.0.1".parse().unwrap());
-        if dial.is_none() {
-            self.input(Input::Knocked { link, remote });
+        self.input(Input::Connected { link, dial, remote, local, channel });
+    }
+
+    pub(crate) fn connect(&mut self, dial: Option<DialId>, remote: &str) -> LinkId {
+        let link = if dial.is_none() {
+            let link = self.knock(remote);
             assert!(self.admitted.contains(&link), "nobody is turned away by {:?}", self.closed);
-        }
-        self.input(Input::Connected { link, dial, remote, local, channel: None });
+            link
+        } else {
+            self.next_link += 1;
+            self.next_link - 1
+        };
+        self.shaken(link, dial, remote, None);
+        link
+    }
+
+    /// A peer dials in over an encrypted link, on which it proves who it is.
+    pub(crate) fn proved(&mut self, peer: &Author, remote: &str) -> LinkId {
+        let link = self.knock(remote);
+        assert!(self.admitted.contains(&link), "{:?}", self.closed);
+        self.shaken(link, None, remote, Some(Channel { hash: [7; 32], dialler: false }));
+        self.control(link, Control::Hello(peer.hello()));
         link
     }
 

@@ -1,7 +1,8 @@
 //! How a link begins and ends, and what is not allowed on it.
 
 use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_SILENT_MS_MAX};
-use hobnob::room::{Arrival, Config, LinkId};
+use hobnob::room::event::{Event, Outcome};
+use hobnob::room::{Arrival, Config, Named, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Entry};
 
@@ -69,10 +70,58 @@ fn another_room_mode_or_version_is_refused() {
 
 /// A room that names a peer, with the dial under way.
 fn dialling(seed: u8) -> Hand {
-    let mut bob = Hand::new(Config { named: vec!["peer:1".to_owned()], ..config(seed) });
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(seed) });
     bob.pass(50);
     assert_eq!(bob.dials.len(), 1);
     bob
+}
+
+/// A passing room whose ticket names a host at two addresses, with both dials under way.
+fn with_ticket(host: &Author) -> Hand {
+    let at = |addr: &str| Named { addr: addr.to_owned(), key: Some(host.feed.author) };
+    let named = vec![at("inside:1"), at("outside:1")];
+    let mut bob = Hand::new(Config { named, passing: true, ..config(1) });
+    bob.pass(50);
+    assert_eq!(bob.dials.len(), 2);
+    bob
+}
+
+#[test]
+fn a_host_with_another_key_than_the_ticket_says_is_refused() {
+    let (alice, eve) = (Author::new(2, "alice"), Author::new(3, "alice"));
+    let mut bob = with_ticket(&alice);
+    for dial in [0, 1] {
+        let link = bob.connect(Some(bob.dials[dial].0), "10.0.0.2:4646");
+        bob.control(link, Control::Hello(eve.hello()));
+        assert_eq!(bob.is_closed(link), Some(End::HostKey));
+        assert!(controls_of(&bob.sent(link)).is_empty(), "she is told nothing");
+        let keys = [eve.feed.author.short(), alice.feed.author.short()];
+        let Target::Named(addr) = bob.dials[dial].1.clone() else { panic!("nobody else is known") };
+        let told = |event: &Event| matches!(event, Event::Unreached { peer, why } if *peer == addr && keys.iter().all(|key| why.contains(key)));
+        assert_eq!(bob.events.iter().filter(|event| told(event)).count(), 1, "{:?}", bob.events);
+    }
+    bob.pass(2_000);
+    assert_eq!(bob.outcome, Some(Outcome::Refused));
+}
+
+#[test]
+fn one_address_of_a_ticket_that_answers_rightly_is_enough() {
+    let (alice, eve) = (Author::new(2, "alice"), Author::new(3, "alice"));
+    let mut bob = with_ticket(&alice);
+    let wrong = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
+    bob.control(wrong, Control::Hello(eve.hello()));
+    let right = bob.connect(Some(bob.dials[1].0), "10.0.0.3:4646");
+    bob.greet(right, &alice, &[]);
+    bob.pass(2_000);
+    assert_eq!((bob.is_closed(right), bob.outcome), (None, None));
+}
+
+#[test]
+fn who_dials_us_need_not_be_the_host_of_the_ticket() {
+    let (alice, carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let mut bob = with_ticket(&alice);
+    let link = bob.link(&carol, &[]);
+    assert_eq!(bob.is_closed(link), None);
 }
 
 #[test]
@@ -150,13 +199,6 @@ fn a_connection_that_says_no_hello_is_closed() {
     assert_eq!(bob.is_closed(link), None);
     bob.pass(200);
     assert_eq!(bob.is_closed(link), Some(End::HandshakeTimeout));
-}
-
-#[test]
-fn of_too_many_connections_without_hello_the_oldest_goes() {
-    let mut bob = Hand::new(config(1));
-    let links: Vec<LinkId> = (0..65).map(|_| bob.connect(None, "10.0.0.2:5000")).collect();
-    assert_eq!(bob.closed, [(links[0], End::Crowded)]);
 }
 
 /// News of feeds that nobody has ever seen filled the memory: each was remembered, and asked for.

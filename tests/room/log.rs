@@ -138,7 +138,7 @@ fn nobody_fills_the_log_past_twice_its_bound() {
 #[test]
 fn a_feed_that_is_long_gone_is_forgotten_by_all_and_may_come_again() {
     let mut bob = Hand::new(config(1));
-    let (mut alice, carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let (mut alice, mut carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
     let a = bob.level_link(&alice);
     bob.post(a, &alice.join());
     bob.post(a, &alice.say("old"));
@@ -147,7 +147,7 @@ fn a_feed_that_is_long_gone_is_forgotten_by_all_and_may_come_again() {
     bob.now.wall += away;
     bob.pass(61_000);
     assert_eq!(bob.have(alice.feed), 0);
-    (alice.next, alice.at) = (1, bob.now.wall);
+    (alice.next, alice.at, carol.at) = (1, bob.now.wall, bob.now.wall);
     let c = bob.link(&carol, &[alice.entry(2)]);
     bob.posts(c, &[alice.join(), alice.say("new")]);
     assert_eq!((bob.have(alice.feed), bob.is_closed(c)), (2, None));

@@ -6,6 +6,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 mod dial;
+mod door;
 mod end;
 mod flood;
 mod hand;
@@ -16,3 +17,4 @@ mod name;
 mod net;
 mod pace;
 mod roster;
+mod shell;

@@ -127,6 +127,7 @@ fn run(seed: u64) {
         check_bounds(&world);
     }
     settle(&mut world);
+    check_nobody_accused(&world);
     check_equal(&world);
 }
 
@@ -188,6 +189,15 @@ fn fault(world: &mut World, rng: &mut Rng) {
         12..15 => world.heal(),
         15 => world.pause(pick(rng, nodes), 1_000 + rng.below(12_000)),
         _ => {}
+    }
+}
+
+/// The honest never reach a limit that is there for others.
+fn check_nobody_accused(world: &World) {
+    for word in
+        ["banned", "flood", "forked", "clock", "empty-gap", "crowded", "slow-reader", "bad-record", "out-of-turn"]
+    {
+        assert_eq!(world.closed.get(word), None, "{word}");
     }
 }
 
@@ -316,6 +326,7 @@ fn no_post_is_lost_without_a_word() {
             check_bounds(&world);
         }
         settle(&mut world);
+        check_nobody_accused(&world);
         check_nothing_silent(&world);
     });
 }

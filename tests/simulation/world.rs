@@ -9,7 +9,7 @@ use hobnob::identity::Identity;
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
-use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Now, Output, Reach, Room, Target};
+use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Named, Now, Output, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{Ending, FrameBuffer};
@@ -226,7 +226,7 @@ impl World {
             room: "lobby".to_owned(),
             reach: node.plan.reach,
             listening: (node.plan.reach != Reach::Undialable).then(|| Self::addr(index)),
-            named: node.plan.named.iter().map(|peer| format!("n{peer}")).collect(),
+            named: node.plan.named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
@@ -292,7 +292,8 @@ impl World {
 
     /// Stops a node for a while; what reaches it waits.
     pub(crate) fn pause(&mut self, index: usize, duration_ms: u64) {
-        self.nodes[index].paused_until = self.now + duration_ms;
+        let until = self.now + duration_ms;
+        self.nodes[index].paused_until = until.max(self.nodes[index].paused_until);
     }
 
     /// Lets the world run until a time.
@@ -301,11 +302,15 @@ impl World {
             if *at > time {
                 break;
             }
-            let Some(Reverse((at, _, key))) = self.queue.pop() else { break };
+            let Some(Reverse((at, sequence, key))) = self.queue.pop() else { break };
             self.now = at;
             let happening = self.happenings.remove(&key).expect("each happens once");
             match self.wakes_at(&happening) {
-                Some(time) if time > self.now => self.at(time, happening),
+                // In its place among what was sent before and after it.
+                Some(time) if time > self.now => {
+                    self.queue.push(Reverse((time, sequence, key)));
+                    self.happenings.insert(key, happening);
+                }
                 _ => self.happen(happening),
             }
         }
@@ -415,9 +420,8 @@ impl World {
                 }
                 self.input(node, Input::Arrived { link, run: vec![arrival] });
             }
-            Err(end) => {
-                self.input(node, Input::Broken { link, end });
-            }
+            // Where links are encrypted, what was altered on its way does not decrypt; nobody is blamed for it.
+            Err(_) => self.input(node, Input::Broken { link, end: End::BadCipher }),
         }
     }
 

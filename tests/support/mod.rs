@@ -7,6 +7,8 @@
 #![allow(dead_code, reason = "each test file uses its part of this")]
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+pub(crate) mod chat;
+pub(crate) mod proxy;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::{Condvar, Mutex};
@@ -41,7 +44,10 @@ pub(crate) fn hobnob(nick: &str) -> Command {
 /// The same without `--ephemeral`: the caller says where the key is kept.
 pub(crate) fn with_identity(nick: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
-    command.args(["--json", "--nick", nick]).env_remove("RUST_LOG");
+    command.args(["--json", "--nick", nick]);
+    for variable in ["RUST_LOG", "HOBNOB_ROOM_KEY", "HOBNOB_TICKET"] {
+        command.env_remove(variable);
+    }
     // Whom the user of this machine knows is no test's business.
     command.env("XDG_DATA_HOME", NO_FOLDER);
     command
@@ -71,6 +77,13 @@ pub(crate) fn piping(nick: &str, args: &[&str]) -> Node {
 /// `start` to `end - 1` as lines of a name.
 pub(crate) fn lines_of(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("{name} {number}")).collect()
+}
+
+/// Raises this process's bound on open files, and with it that of the nodes which it starts.
+pub(crate) fn allow_open_files(count: u64) {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a process has limits");
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(count.min(hard)), hard)
+        .expect("the soft limit may rise to the hard one");
 }
 
 /// What a process has written so far.
@@ -201,6 +214,18 @@ impl Node {
         self.wait(&format!("{text:?} on stderr"), |heard| heard.stderr.contains(text).then_some(()));
     }
 
+    /// Waits until text is on stderr so many times, and fails where it is there more often.
+    pub(crate) fn wait_for_stderr_times(&self, text: &str, times: usize) {
+        assert_eq!(self.wait_for_stderr_often(text, times), times, "{text:?}\n{}", self.told());
+    }
+
+    /// Waits until text is on stderr so many times or more; returns how many.
+    pub(crate) fn wait_for_stderr_often(&self, text: &str, times: usize) -> usize {
+        let what = format!("{text:?} on stderr, {times} times");
+        let count = |heard: &Heard| Some(heard.stderr.matches(text).count()).filter(|count| *count >= times);
+        self.wait(&what, count)
+    }
+
     /// Waits for a line on stdout that is no event.
     pub(crate) fn wait_for_line(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         self.wait(what, |heard| heard.lines.iter().find(|line| is_it(line)).cloned())
@@ -310,14 +335,31 @@ impl Node {
         told(&self.shared.heard.lock())
     }
 
+    /// Its process id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that it has held so far.
     pub(crate) fn peak_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("a child that was not waited for has a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("a running process has a peak") * 1024
+        status(self.child.id(), "VmHWM:").expect("a running process has a peak") * 1024
     }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> u64 {
+        status(self.child.id(), "Threads:").expect("a running process has threads")
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// A number out of a process's status; `None` once it has ended.
+pub(crate) fn status(process: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The end of what a process said.

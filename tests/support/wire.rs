@@ -4,7 +4,7 @@
 //! what they have and end with `done`.
 
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,11 +12,11 @@ use std::time::{Instant, SystemTime};
 use hobnob::identity::Identity;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{
-    self, Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    self, Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
 };
-
 use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Secured, Sender};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -37,6 +37,26 @@ pub(crate) fn now() -> u64 {
 /// A connection on which nothing was said yet.
 pub(crate) fn connect(addr: &str) -> TcpStream {
     TcpStream::connect(addr).expect("the node accepts connections")
+}
+
+/// The same from another address of this machine: all of 127.0.0.0/8 is.
+pub(crate) fn connect_from(from: &str, addr: &str) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::new(from.parse().expect("an address"), 0);
+    socket.bind(&from.into()).expect("an address of this machine");
+    let addr: SocketAddr = addr.parse().expect("an address");
+    socket.connect(&addr.into()).expect("the node accepts connections");
+    socket.into()
+}
+
+/// What the node's hello is checked against, and what a peer's proofs are made with.
+pub(crate) fn lobby() -> record::Domain {
+    record::Domain::of_room("lobby")
+}
+
+/// What encrypts the links of all who know the name of the room and nothing else.
+pub(crate) fn open_lobby() -> LinkSecurity {
+    LinkSecurity::Noise(Psk::derive("lobby", None))
 }
 
 /// One link of a peer that the test plays.
@@ -60,8 +80,7 @@ impl Wire {
 
     /// Connects and encrypts as those do who know the name of the room and nothing else.
     pub(crate) fn dial_encrypted(addr: &str, nick: &str) -> Self {
-        let security = LinkSecurity::Noise(Psk::derive("lobby", None));
-        Self::dial_over(connect(addr), nick, security).expect("the node makes the handshake")
+        Self::dial_over(connect(addr), nick, open_lobby()).expect("the node makes the handshake")
     }
 
     /// Takes a connection in, in the clear; says nothing yet.
@@ -83,15 +102,20 @@ impl Wire {
     fn over(socket: Arc<TcpStream>, secured: Secured, nick: &str) -> Self {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
         let Secured { receiver, sender, channel } = secured;
-        let mut seed = [7; 32];
-        for (place, byte) in seed.iter_mut().zip(nick.bytes()) {
-            *place = byte;
-        }
-        let identity = Identity::from_seed(&seed);
+        let identity = Self::identity_of(nick);
         let feed = FeedId { author: identity.id(), session: 77 };
         let nick = Nick::new(nick).expect("a test's nick is valid");
         let (buffer, room) = (FrameBuffer::new(), "lobby".to_owned());
         Self { socket, receiver, sender, channel, buffer, identity, feed, nick, room }
+    }
+
+    /// Who somebody is that the test plays: the name decides.
+    pub(crate) fn identity_of(nick: &str) -> Identity {
+        let mut seed = [7; 32];
+        for (place, byte) in seed.iter_mut().zip(nick.bytes()) {
+            *place = byte;
+        }
+        Identity::from_seed(&seed)
     }
 
     /// Its hello.
@@ -106,7 +130,7 @@ impl Wire {
             seen: self.socket.peer_addr().expect("a connected socket has a peer").ip(),
             listens: false,
             time: now(),
-            proof: self.channel.map(|channel| channel.prove(&Domain::of_room(&self.room), &self.identity)),
+            proof: self.channel.map(|channel| channel.prove(&record::Domain::of_room(&self.room), &self.identity)),
         }
     }
 
@@ -119,7 +143,8 @@ impl Wire {
         self.sender.push(bytes.into());
         while self.sender.write().is_ok() && !self.sender.is_empty() {
             let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
-            poll(&mut fds, PollTimeout::NONE).expect("a socket can be polled");
+            let ready = poll(&mut fds, PollTimeout::from(60_000_u16)).expect("a socket can be polled");
+            assert_ne!(ready, 0, "the node neither reads nor closes the connection");
         }
     }
 
@@ -141,7 +166,7 @@ impl Wire {
     /// A post of its own, signed.
     pub(crate) fn post(&self, number: u64, draft: &Draft<'_>) -> Post {
         let header = Header { feed: self.feed, number, at: now(), nick: &self.nick, ack: false };
-        Post::encode(&header, draft, &Domain::of_room(&self.room), &self.identity)
+        Post::encode(&header, draft, &record::Domain::of_room(&self.room), &self.identity)
     }
 
     /// Sends a post of its own.

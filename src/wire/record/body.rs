@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::super::strict::{self, Strict};
 use super::{FeedId, Nick, RecordError, check_number};
 use crate::identity::Id;
-use crate::limits::{ADDRESSES_PER_NODE_MAX, WHY_BYTES_MAX};
+use crate::limits::{ADDRESSES_PER_NODE_MAX, POST_FIELDS_MAX, SAY_TEXT_BYTES_MAX, WHY_BYTES_MAX};
 
 /// What a post says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,9 @@ fn decode_say(json: &str, offset: usize) -> Result<Body, RecordError> {
     // a string does not check.
     if !text.starts_with('"') || memchr::memmem::find(text.as_bytes(), br"\u").is_some() {
         serde_json::from_str::<String>(text)?;
+    }
+    if text.len() > SAY_TEXT_BYTES_MAX + 2 {
+        return Err(RecordError::Bounds("text"));
     }
     let start = offset + (text.as_ptr().addr() - json.as_ptr().addr());
     Ok(Body::Say { text: start..start + text.len(), action: body.action, part: body.part })
@@ -186,16 +189,13 @@ impl Keys {
         if self.0.iter().any(|known| known == key) {
             return Err(E::custom(format_args!("the key {key:?} twice")));
         }
-        if self.0.len() == FIELDS_MAX {
+        if self.0.len() == POST_FIELDS_MAX {
             return Err(E::custom("too many fields"));
         }
         self.0.push(key.to_owned());
         Ok(())
     }
 }
-
-/// Fields of a post or of a say's body. Ours have ten; later versions may add some.
-const FIELDS_MAX: usize = 64;
 
 struct SayBody<'a> {
     text: &'a RawValue,

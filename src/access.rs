@@ -1,0 +1,262 @@
+//! Which room a run is in, by which secret, and through whom: what the command line, files, the
+//! environment and a prompt say about it, put together.
+//!
+//! An option wins over a variable. A room is named once: a ticket for one room and another room beside
+//! it are refused, rather than one of them chosen. Runs on the main thread, before anything has begun.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::args::{Args, Peer, Place, TicketArgs};
+use crate::identity::Id;
+use crate::limits::{PASSPHRASE_CHARS_STRONG, SECRET_FILE_BYTES_MAX};
+use crate::private::{self, Fault, FileError};
+use crate::room::Named;
+use crate::secret::{RoomKey, RoomKeyError, RoomSecret};
+use crate::ticket::Ticket;
+use crate::token::TokenError;
+
+/// A room where nothing else is said.
+const ROOM_DEFAULT: &str = "lobby";
+
+/// The variable that holds a room key.
+const ROOM_KEY_VARIABLE: &str = "HOBNOB_ROOM_KEY";
+
+/// The variable that holds a ticket.
+const TICKET_VARIABLE: &str = "HOBNOB_TICKET";
+
+/// The way into a room.
+#[derive(Debug)]
+pub struct Access {
+    /// The room's name.
+    pub room: String,
+    /// What it is closed with, if it is.
+    pub secret: Option<RoomSecret>,
+    /// Whom to dial.
+    pub named: Vec<Named>,
+}
+
+/// Why there is no way into a room. Each ends the start of the program (exit code 2).
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// The file with the room key could not be read, or not be trusted, or not be written.
+    #[error("room key file {0}")]
+    KeyFile(FileError),
+    /// There is none.
+    #[error("room key file {path}: there is none; hobnob ticket --new-key {path} makes one with a random key")]
+    NoKeyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is one, where a new one was to be made.
+    #[error("room key file {path}: there is one, and it is not replaced; --room-key-file {path} uses it")]
+    OldKeyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or variable does not hold a room key.
+    #[error("{origin} {error}")]
+    RoomKey {
+        /// Which.
+        origin: String,
+        /// What is wrong.
+        error: RoomKeyError,
+    },
+    /// The file with the ticket could not be read, or not be trusted.
+    #[error("ticket file {0}")]
+    TicketFile(FileError),
+    /// The name of the file is a ticket.
+    #[error("--ticket takes a file; a ticket without a secret stands by itself, as a PEER")]
+    TicketAsFile,
+    /// A file, variable or prompt does not hold a ticket.
+    #[error("{origin} holds no usable ticket: {error}")]
+    Ticket {
+        /// Which.
+        origin: String,
+        /// What is wrong.
+        error: TokenError,
+    },
+    /// A file, variable or prompt holds nothing.
+    #[error("{origin} is empty, and should hold a ticket")]
+    NoTicket {
+        /// Which.
+        origin: String,
+    },
+    /// The prompt failed.
+    #[error("the ticket cannot be read: {0}")]
+    Prompt(io::Error),
+    /// Two ways into two rooms.
+    #[error("{TICKET_VARIABLE} and {ROOM_KEY_VARIABLE} are both set: unset one of them")]
+    BothVariables,
+    /// A ticket for another room.
+    #[error("a ticket for the room {ticket:?} does not open the room {room:?}")]
+    OtherRoom {
+        /// The ticket's.
+        ticket: String,
+        /// The one asked for otherwise.
+        room: String,
+    },
+    /// Two tickets contradict each other.
+    #[error("two tickets name different hosts at {addr}")]
+    OtherHost {
+        /// Where.
+        addr: String,
+    },
+    /// A secret that nothing would be encrypted with.
+    #[error("with --plaintext the room's secret would protect nothing: leave out the one or the other")]
+    Plaintext,
+    /// The system gave no random numbers.
+    #[error("no random numbers from the system: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Access {
+    /// The way into the room that is asked for. `ask` reads a line that is to stay unseen.
+    pub fn of(args: &Args, ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<Self, AccessError> {
+        let brought = ticket(args, ask)?;
+        let key = if brought.is_some() { None } else { room_key(&args.place)? };
+        let tickets: Vec<&Ticket> = brought.iter().chain(args.peers.iter().filter_map(as_ticket)).collect();
+        let room = room(args.place.room.as_deref(), &tickets)?;
+        let named = named(&args.peers, &tickets)?;
+        let secret = brought.as_ref().and_then(|ticket| ticket.secret.clone());
+        if args.plaintext && (secret.is_some() || key.is_some()) {
+            return Err(AccessError::Plaintext);
+        }
+        let secret = secret.or_else(|| key.map(|key| key.secret(&room)));
+        Ok(Self { room, secret, named })
+    }
+}
+
+/// The room and the secret of a ticket to be made; makes the key where that is asked for.
+pub fn for_ticket(args: &TicketArgs) -> Result<(String, Option<RoomSecret>), AccessError> {
+    let room = args.place.room.clone().unwrap_or_else(|| ROOM_DEFAULT.to_owned());
+    let secret = match &args.new_key {
+        Some(path) => Some(new_key(path)?),
+        None => room_key(&args.place)?.map(|key| key.secret(&room)),
+    };
+    Ok((room, secret))
+}
+
+fn new_key(path: &Path) -> Result<RoomSecret, AccessError> {
+    let secret = RoomSecret::random()?;
+    let line = Zeroizing::new([secret.to_line().as_bytes(), b"\n"].concat());
+    private::create(path, &line).map_err(|error| match &error.fault {
+        Fault::Io(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
+            AccessError::OldKeyFile { path: path.to_owned() }
+        }
+        _ => AccessError::KeyFile(error),
+    })?;
+    Ok(secret)
+}
+
+/// The room key of the file named, or else of the variable.
+fn room_key(place: &Place) -> Result<Option<RoomKey>, AccessError> {
+    let (origin, bytes) = if let Some(path) = &place.room_key_file {
+        let bytes = private::read(path, SECRET_FILE_BYTES_MAX).map_err(|error| {
+            if error.is_missing() { AccessError::NoKeyFile { path: path.clone() } } else { AccessError::KeyFile(error) }
+        })?;
+        (format!("the room key file {}", path.display()), bytes)
+    } else if let Some(value) = variable(ROOM_KEY_VARIABLE) {
+        (ROOM_KEY_VARIABLE.to_owned(), value)
+    } else {
+        return Ok(None);
+    };
+    match RoomKey::parse(&bytes) {
+        Ok(key) => {
+            if key.is_weak() {
+                log::warn!(
+                    "{origin} is a passphrase of fewer than {PASSPHRASE_CHARS_STRONG} characters, which may be guessed"
+                );
+            }
+            Ok(Some(key))
+        }
+        Err(error) => Err(AccessError::RoomKey { origin, error }),
+    }
+}
+
+/// The ticket of the file, prompt or variable.
+fn ticket(args: &Args, ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<Option<Ticket>, AccessError> {
+    if let Some(path) = &args.ticket {
+        if path == Path::new("-") {
+            let line = ask().map_err(AccessError::Prompt)?;
+            return parse_ticket("the first line of stdin".to_owned(), &line).map(Some);
+        }
+        return ticket_file(path).map(Some);
+    }
+    if args.place.room_key_file.is_some() {
+        return Ok(None);
+    }
+    let Some(value) = variable(TICKET_VARIABLE) else { return Ok(None) };
+    if variable(ROOM_KEY_VARIABLE).is_some() {
+        return Err(AccessError::BothVariables);
+    }
+    parse_ticket(TICKET_VARIABLE.to_owned(), &value).map(Some)
+}
+
+fn ticket_file(path: &Path) -> Result<Ticket, AccessError> {
+    let contents = private::read_any(path, SECRET_FILE_BYTES_MAX).map_err(|error| {
+        let mistaken = error.is_missing() && path.to_str().is_some_and(Ticket::is_meant);
+        if mistaken { AccessError::TicketAsFile } else { AccessError::TicketFile(error) }
+    })?;
+    let ticket = parse_ticket(format!("the ticket file {}", path.display()), &contents.bytes)?;
+    match contents.exposed {
+        Some(fault) if ticket.secret.is_some() => {
+            Err(AccessError::TicketFile(FileError { path: path.to_owned(), fault }))
+        }
+        _ => Ok(ticket),
+    }
+}
+
+/// White space around a ticket is of no meaning.
+fn parse_ticket(origin: String, bytes: &[u8]) -> Result<Ticket, AccessError> {
+    let line = bytes.trim_ascii();
+    if line.is_empty() {
+        return Err(AccessError::NoTicket { origin });
+    }
+    let parsed = std::str::from_utf8(line).map_err(|_| TokenError::Foreign).and_then(str::parse);
+    parsed.map_err(|error| AccessError::Ticket { origin, error })
+}
+
+fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
+    env::var_os(name).map(|value| Zeroizing::new(value.into_vec()))
+}
+
+fn as_ticket(peer: &Peer) -> Option<&Ticket> {
+    match peer {
+        Peer::Ticket(ticket) => Some(ticket),
+        Peer::At(_) => None,
+    }
+}
+
+/// The one room of all who name one.
+fn room(asked: Option<&str>, tickets: &[&Ticket]) -> Result<String, AccessError> {
+    let mut rooms = asked.into_iter().chain(tickets.iter().map(|ticket| ticket.room.as_str()));
+    let first = rooms.next().unwrap_or(ROOM_DEFAULT).to_owned();
+    match rooms.find(|room| *room != first) {
+        Some(other) => Err(AccessError::OtherRoom { ticket: other.to_owned(), room: first }),
+        None => Ok(first),
+    }
+}
+
+/// All peers, each once, with the host that its ticket names.
+fn named(peers: &[Peer], tickets: &[&Ticket]) -> Result<Vec<Named>, AccessError> {
+    let mut hosts: BTreeMap<String, Option<Id>> = BTreeMap::new();
+    for peer in peers {
+        if let Peer::At(addr) = peer {
+            hosts.insert(addr.to_string(), None);
+        }
+    }
+    for (ticket, addr) in tickets.iter().flat_map(|ticket| ticket.addresses.iter().map(move |addr| (ticket, addr))) {
+        let addr = addr.to_string();
+        if hosts.insert(addr.clone(), Some(ticket.host)).flatten().is_some_and(|host| host != ticket.host) {
+            return Err(AccessError::OtherHost { addr });
+        }
+    }
+    Ok(hosts.into_iter().map(|(addr, key)| Named { addr, key }).collect())
+}

@@ -1,0 +1,42 @@
+//! What a link may cost: a peer that asks more than anybody needs is let go (`flood`).
+//!
+//! The bounds lie beyond what an honest peer does in the largest room: to page through all feeds, to
+//! want each of them, and to quiet each of them again. Posts are not counted here: they are served by bytes,
+//! in turn, and a paste is no offence.
+
+use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ENTRIES_PER_ASK, LINK_LOSSES};
+use crate::wire::record::Control;
+
+use super::bucket::Bucket;
+
+/// The buckets of one link.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meter {
+    asks: Bucket,
+    chatter: Bucket,
+    losses: Bucket,
+}
+
+impl Meter {
+    /// Whether a record is still within what a link may ask.
+    pub(super) fn allows(&mut self, control: &Control, now: u64) -> bool {
+        match control {
+            Control::Hello(_) | Control::Done {} | Control::Exit { .. } => true,
+            Control::Have { feeds } | Control::News { feeds } => {
+                self.asks.pour(1 + feeds.len() as u64 / LINK_ENTRIES_PER_ASK, LINK_ASKS, now)
+            }
+            Control::Want { .. } | Control::Quiet { .. } | Control::Gap { .. } => self.asks.pour(1, LINK_ASKS, now),
+            Control::Ping { .. } | Control::Pong { .. } | Control::Unknown => self.chatter.pour(1, LINK_CHATTER, now),
+        }
+    }
+
+    /// A gap notice was followed by its post: it was none too many.
+    pub(super) fn gap_was_good(&mut self) {
+        self.asks.take_back(1, LINK_ASKS);
+    }
+
+    /// Whether the peer may tell of one more lost session.
+    pub(super) fn allows_loss(&mut self, now: u64) -> bool {
+        self.losses.pour(1, LINK_LOSSES, now)
+    }
+}

@@ -1,0 +1,589 @@
+//! Promise: a hostile peer costs its own link and nothing else. Checked with an attacker of our own on a live node,
+//! on encrypted links, through which two honest members chat: row by row each attack is tried, the attacker's
+//! link ends, the node's log names the reason, the chat goes on with nothing lost, doubled or forged, threads
+//! and memory stay under bounds that come out of `limits`, and somebody honest can still join.
+//! The rows in the clear, and those about single records, are in `strangers.rs`.
+
+#![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+use std::time::Instant;
+
+use hobnob::limits::{FRAME_BYTES_MAX, HANDSHAKE_MS_MAX, NUMBER_MAX};
+use hobnob::wire::end::End;
+use hobnob::wire::record::{Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Proof};
+use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, PREAMBLE_NOISE, Psk, Secured};
+use nix::poll::{PollFd, PollFlags, poll};
+use support::chat::{Chat, Cost, LIVELY};
+use support::proxy::{Fault, Proxy, Way};
+use support::wire::{Wire, connect, connect_from, lobby, now, open_lobby};
+use support::{PATIENCE, piping, undialable};
+
+/// Where a crowd comes from. Honest members have another address.
+const CROWDED_ADDRESS: &str = "127.0.0.66";
+
+/// Strangers at a time, where they come by the thousand.
+const CROWD: usize = 2_000;
+
+/// Lengths of the handshake on the wire: the first line and the messages behind their lengths.
+const FIRST_BYTES: usize = 15 + 2 + 48;
+const SECOND_BYTES: usize = 2 + 96;
+const THIRD_BYTES: usize = 2 + 64;
+
+/// The stranger does something; it is told this reason, and the log has it.
+fn is_let_go(does: impl FnOnce(&mut Wire), reason: &str) {
+    let chat = Chat::start();
+    let mut eve = chat.stranger();
+    does(&mut eve);
+    assert_eq!(eve.reason().as_deref(), Some(reason), "{}", chat.node.told());
+    chat.node.wait_for_stderr(&format!("is closed: {reason}"));
+    chat.finish();
+}
+
+/// Strangers send these frames, each one over a link of its own; each is told its reason, and the log has it.
+fn frames_are_refused(frames: &[(Vec<u8>, &str)]) {
+    let chat = Chat::start();
+    for (index, (frame, reason)) in frames.iter().enumerate() {
+        let mut eve = chat.stranger_called(&format!("eve{index}"));
+        eve.greet();
+        eve.write(frame);
+        let told = eve.reason();
+        let shown = String::from_utf8_lossy(&frame[..frame.len().min(400)]);
+        assert_eq!(told.as_deref(), Some(*reason), "{shown}\n{}", chat.node.told());
+    }
+    for (_, reason) in frames {
+        chat.node.wait_for_stderr(&format!("is closed: {reason}"));
+    }
+    chat.finish();
+}
+
+fn framed(json: &str) -> Vec<u8> {
+    format!("{json}<MSGENCD>").into_bytes()
+}
+
+/// A post of `eve{index}`, the first of its feed.
+fn post_of(index: usize, draft: &Draft<'_>) -> Post {
+    let identity = Wire::identity_of(&format!("eve{index}"));
+    let nick = Nick::new("eve").expect("a nick");
+    let feed = FeedId { author: identity.id(), session: 77 };
+    Post::encode(&Header { feed, number: 1, at: now(), nick: &nick, ack: false }, draft, &lobby(), &identity)
+}
+
+// ---- before the handshake is over -----------------------------------------------------------
+
+#[test]
+fn half_open_connections_by_the_thousand_end_in_time_and_keep_nobody_out() {
+    support::allow_open_files(CROWD as u64 + 500);
+    let mut chat = Chat::start();
+    let addr = chat.node.addr();
+    let began = Instant::now();
+    let mut crowd: Vec<TcpStream> = Vec::with_capacity(CROWD);
+    for index in 0..CROWD {
+        let mut socket = connect_from(CROWDED_ADDRESS, &addr);
+        // Silent ones; half a line; the line and nothing else; half a message.
+        let said = [&b""[..], &PREAMBLE_NOISE[..7], PREAMBLE_NOISE, b"hobnob 1 noise\n\x00\x30 half"];
+        // One that is turned away already takes no more.
+        let _ = socket.write_all(said[index % said.len()]);
+        crowd.push(socket);
+        if index == CROWD / 2 {
+            chat.goes_on("in the middle");
+        }
+    }
+    chat.goes_on("during");
+    for socket in &mut crowd {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+        let mut told = Vec::new();
+        // A reset is an end, too.
+        let timed_out =
+            socket.read_to_end(&mut told).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out, "every one of them is closed\n{}", chat.node.told());
+    }
+    assert!(began.elapsed().as_millis() > u128::from(HANDSHAKE_MS_MAX), "some had their time");
+    chat.node.wait_for_stderr("handshake-timeout");
+    chat.node.wait_for_stderr("crowded");
+    chat.finish_but(Cost::crowd(), |_| false);
+}
+
+/// Strangers one after the other, the newest of them held, until it is dropped.
+struct Flood {
+    over: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn start<T: Send + 'static>(connect: impl Fn() -> T + Send + 'static) -> Self {
+        let (over, is_over) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let mut held = VecDeque::new();
+            while is_over.try_recv() == Err(TryRecvError::Empty) {
+                held.push_back(connect());
+                if held.len() > CROWD / 4 {
+                    held.pop_front();
+                }
+            }
+        });
+        Self { over: Some(over), thread: Some(thread) }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_half_open_connections_does_not_keep_a_newcomer_out() {
+    does_not_keep_a_newcomer_out(|addr| {
+        let socket = connect_from(CROWDED_ADDRESS, addr);
+        let _ = { &socket }.write_all(PREAMBLE_NOISE);
+        socket
+    });
+}
+
+#[test]
+fn a_stream_of_handshakes_without_a_hello_does_not_keep_a_newcomer_out() {
+    // Some are turned away in the middle.
+    does_not_keep_a_newcomer_out(|addr| Wire::dial_over(connect_from(CROWDED_ADDRESS, addr), "eve", open_lobby()).ok());
+}
+
+fn does_not_keep_a_newcomer_out<T: Send + 'static>(connect: fn(&str) -> T) {
+    support::allow_open_files(CROWD as u64 + 500);
+    let mut chat = Chat::start();
+    let addr = chat.node.addr();
+    let flood = Flood::start(move || connect(&addr));
+    chat.node.wait_for_stderr_often("is closed: crowded", CROWD / 4);
+    let asked = Instant::now();
+    let mut carol = chat.newcomer("carol");
+    carol.wait_for_all(&["node", "alice", "bob"]);
+    carol.say("hello");
+    chat.bob.wait_for_said("carol", &["hello".to_owned()]);
+    assert!(asked.elapsed() < LIVELY, "she is not kept out\n{}", chat.node.told());
+    chat.goes_on("during");
+    chat.node.wait_for_stderr_often("is closed: crowded", CROWD);
+    chat.goes_on("still");
+    drop(flood);
+    drop(carol.finish());
+    chat.finish_but(Cost::crowd(), |_| false);
+}
+
+/// Sends a byte a second until the connection is closed.
+fn drip(socket: &TcpStream, bytes: &[u8], mut send: impl FnMut(u8)) {
+    for byte in bytes.iter().cycle() {
+        send(*byte);
+        // Without any flag poll tells that both sides are closed, and nothing else.
+        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+        if poll(&mut fds, 1_000_u16).expect("a socket can be polled") > 0 {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_byte_a_second_is_as_late_as_silence() {
+    let mut chat = Chat::start();
+    let (addr, hello) = (chat.node.addr(), b"{\"type\":\"hello\"".as_slice());
+    let drip_raw = |mut socket: TcpStream, start: &[u8], rest: &[u8]| {
+        socket.write_all(start).expect("the node has accepted");
+        drip(&socket, rest, |byte| {
+            let _ = { &socket }.write_all(&[byte]);
+        });
+    };
+    let drip_messages = |mut eve: Wire| {
+        let socket = Arc::clone(&eve.socket);
+        drip(&socket, hello, |byte| eve.write(&[byte]));
+    };
+    let [mut in_a_frame, mut in_a_message] = ["eve1", "eve2"].map(|nick| chat.stranger_called(nick));
+    in_a_frame.greet();
+    in_a_message.greet();
+    let in_a_message = in_a_message.socket.try_clone().expect("a socket can be shared");
+    let before_hello = chat.stranger();
+    thread::scope(|scope| {
+        scope.spawn(|| drip_raw(connect(&addr), b"", PREAMBLE_NOISE));
+        scope.spawn(|| drip_raw(connect(&addr), PREAMBLE_NOISE, b"\x00\x30................"));
+        scope.spawn(|| drip_messages(before_hello));
+        scope.spawn(|| drip_messages(in_a_frame));
+        scope.spawn(|| drip_raw(in_a_message, b"\xff\xff", b"."));
+        chat.goes_on("during");
+    });
+    for (reason, times) in [("handshake-timeout", 3), ("frame-timeout", 1), ("silent", 1)] {
+        chat.node.wait_for_stderr_times(&format!("is closed: {reason}"), times);
+    }
+    chat.finish_but(Cost { links: 5, kept_bytes: 0 }, |_| false);
+}
+
+/// Reads to the end of a connection.
+fn rest_of(mut socket: &TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+    // A reset is an end, too.
+    let late = socket.read_to_end(&mut rest).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    assert!(!late, "the node closes the connection");
+    rest
+}
+
+#[test]
+fn a_handshake_replayed_is_no_link() {
+    let chat = Chat::start();
+    let way = Proxy::start(&chat.node.addr(), &[]);
+    let mut carol = undialable("carol", &[&way.addr()]);
+    carol.wait_for_all(&["node", "alice", "bob"]);
+    carol.say("hello");
+    chat.bob.wait_for_said("carol", &["hello".to_owned()]);
+    let said = way.tapped()[0].up.clone();
+    assert!(said.len() > FIRST_BYTES + THIRD_BYTES + 200, "a handshake, a hello and more");
+    for bytes in [&said[..FIRST_BYTES + THIRD_BYTES], &said] {
+        let mut eve = connect(&chat.node.addr());
+        eve.write_all(bytes).expect("the node has accepted");
+        assert!(rest_of(&eve).len() <= SECOND_BYTES, "nothing but an answer to the first message");
+    }
+    chat.node.wait_for_stderr_times("is closed: bad-cipher", 2);
+    drop(carol.finish());
+    chat.finish();
+}
+
+#[test]
+fn a_static_key_swapped_on_the_way_is_no_link() {
+    let chat = Chat::start();
+    // The encrypted static keys of the two sides: the first try breaks on one, the second on the other.
+    let way = Proxy::start(
+        &chat.node.addr(),
+        &[Fault::Flip(Way::Down, 2 + 32 + 7), Fault::Flip(Way::Up, FIRST_BYTES + 2 + 7)],
+    );
+    let carol = undialable("carol", &["-v", &way.addr()]);
+    let is_told =
+        |event: &serde_json::Value| event["text"].as_str().is_some_and(|text| text.contains("does not decrypt"));
+    carol.wait_for("why the first try failed", is_told);
+    carol.wait_for_all(&["node", "alice", "bob"]);
+    chat.node.wait_for_stderr_times("is closed: bad-cipher", 1);
+    assert_eq!(way.tapped().len(), 3, "two tries that failed, and one that did not");
+    drop(carol.finish());
+    chat.finish();
+}
+
+/// Passes on what one side says to the other, decrypted in between, until either side ends.
+fn pass_on(between: [Secured; 2]) {
+    let [near, far] = between;
+    thread::scope(|scope| {
+        for (mut from, mut to) in [(near.receiver, far.sender), (far.receiver, near.sender)] {
+            scope.spawn(move || {
+                let mut buffer = [0; 16 * 1024];
+                while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    to.push(buffer[..count].into());
+                    while to.write().is_ok() && !to.is_empty() {}
+                }
+                let _ = to.socket().shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+}
+
+#[test]
+fn one_who_knows_the_room_and_sits_in_the_middle_is_found_out_by_both() {
+    let chat = Chat::start();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (middle, node) = (listener.local_addr().expect("a bound socket has an address").to_string(), chat.node.addr());
+    thread::spawn(move || {
+        while let Ok((near, _)) = listener.accept() {
+            let (near, far) = (Arc::new(near), Arc::new(connect(&node)));
+            let endpoint = || Endpoint::new(open_lobby()).expect("random numbers");
+            let deadline = Instant::now() + PATIENCE;
+            let Ok(near) = endpoint().accept(&near, deadline) else { return };
+            let Ok(far) = endpoint().dial(&far, deadline) else { return };
+            pass_on([near, far]);
+        }
+    });
+    let mut carol = piping("carol", &["-v", "--wait", "2", &middle]);
+    carol.say("for the room alone");
+    carol.end_input();
+    assert_eq!(carol.exit_code(), 3, "nobody was reached\n{}", carol.told());
+    carol.wait_for_stderr("bad-identity");
+    chat.node.wait_for_stderr("is closed: bad-identity");
+    assert!(!chat.node.told().contains("carol"), "{}", chat.node.told());
+    chat.finish();
+}
+
+#[test]
+fn one_with_another_secret_or_room_is_told_so_and_nothing_else() {
+    let chat = Chat::start();
+    for key in [Psk::derive("lobby", Some(&[1; 32])), Psk::derive("elsewhere", None)] {
+        let refused = Wire::dial_over(connect(&chat.node.addr()), "eve", LinkSecurity::Noise(key));
+        assert!(matches!(refused, Err(HandshakeError::Refused(End::Secret))), "{:?}", refused.err());
+    }
+    // Who knows no key at all learns as much.
+    let mut eve = connect(&chat.node.addr());
+    eve.write_all(&[PREAMBLE_NOISE, &[0, 48], &[9; 48]].concat()).expect("the node has accepted");
+    let told = String::from_utf8(rest_of(&eve)).expect("an exit record in the clear");
+    assert!(told.contains(r#""reason":"secret""#) && told.ends_with("<EXITENCD>"), "{told}");
+    chat.node.wait_for_stderr_times("is closed: secret", 3);
+    chat.finish();
+}
+
+#[test]
+fn a_hello_that_was_not_signed_for_this_link_by_its_sender_is_a_forgery() {
+    let chat = Chat::start();
+    let heard = |eve: &mut Wire| {
+        let Control::Hello(hello) = eve.next_control(|control| matches!(control, Control::Hello(_))) else {
+            unreachable!("it was a hello")
+        };
+        hello
+    };
+    let channel = |eve: &Wire| eve.channel.expect("the link is encrypted");
+    let (mut other, alice) = (chat.stranger_called("eve0"), chat.alice_id());
+    heard(&mut other);
+    let forgeries: [fn(&Wire, &Wire, Hello) -> Hello; 7] = [
+        |eve, _, _| Hello { proof: None, ..eve.hello() },
+        |eve, _, _| Hello { proof: Some(Proof([0; 64])), ..eve.hello() },
+        // Signed by her, for another link.
+        |eve, other, _| Hello { proof: other.channel.map(|link| link.prove(&lobby(), &eve.identity)), ..eve.hello() },
+        // For the other end of this one.
+        |eve, _, _| {
+            let flipped = eve.channel.map(|link| Channel { dialler: false, ..link });
+            Hello { proof: flipped.map(|link| link.prove(&lobby(), &eve.identity)), ..eve.hello() }
+        },
+        // For another room's.
+        |eve, _, _| {
+            let elsewhere = hobnob::wire::record::Domain::of_room("elsewhere");
+            Hello { proof: eve.channel.map(|link| link.prove(&elsewhere, &eve.identity)), ..eve.hello() }
+        },
+        // Somebody else's name under her signature.
+        |eve, other, _| Hello { id: other.identity.id(), ..eve.hello() },
+        // What the node has just said itself.
+        |_, _, node| node,
+    ];
+    for forge in forgeries {
+        let mut eve = chat.stranger();
+        let theirs = heard(&mut eve);
+        assert!(channel(&eve).is_proved(&lobby(), &theirs), "the node's own proof is right");
+        let forged = forge(&eve, &other, theirs);
+        eve.send(&Control::Hello(forged));
+        assert_eq!(eve.reason().as_deref(), Some("bad-identity"), "{}", chat.node.told());
+    }
+    // And in the name of a member who is here.
+    let mut eve = chat.stranger();
+    heard(&mut eve);
+    eve.send(&Control::Hello(Hello { id: alice, ..eve.hello() }));
+    assert_eq!(eve.reason().as_deref(), Some("bad-identity"), "{}", chat.node.told());
+    chat.node.wait_for_stderr_times("is closed: bad-identity", 8);
+    drop(other);
+    chat.finish();
+}
+
+// ---- what is no record ------------------------------------------------------------------------
+
+#[test]
+fn what_is_not_encrypted_for_this_place_of_this_link_ends_it() {
+    let chat = Chat::start();
+    let raw: [&[u8]; 4] = [b"\x00\x00", b"\x00\x10................", b"\x00\x11.................", &vec![0xff; 70_000]];
+    for (index, bytes) in raw.iter().enumerate() {
+        let mut eve = chat.stranger_called(&format!("eve{index}"));
+        eve.greet();
+        let _ = { &*eve.socket }.write_all(bytes);
+        assert_eq!(eve.reason().as_deref().unwrap_or("bad-cipher"), "bad-cipher", "{}", chat.node.told());
+    }
+    chat.node.wait_for_stderr("is closed: bad-cipher");
+    chat.finish();
+}
+
+#[test]
+fn a_frame_without_an_end_is_let_go_at_the_bound() {
+    let endless = [&b"{\"type\":\""[..], &vec![b'x'; FRAME_BYTES_MAX - 9]].concat();
+    is_let_go(
+        |eve| {
+            eve.greet();
+            eve.write(&endless);
+        },
+        "bad-frame",
+    );
+}
+
+#[test]
+fn json_that_nests_is_let_go_however_it_does() {
+    let deep = FRAME_BYTES_MAX / 2 - 100;
+    let shapes = [("[", "]"), ("{\"a\":", "}"), ("[0,[0],{\"b\":", "}]")];
+    let mut frames = vec![(framed(&"[".repeat(deep)), "bad-record")];
+    for (open, close) in shapes {
+        let depth = (FRAME_BYTES_MAX - 100) / (open.len() + close.len());
+        let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        frames.push((framed(&format!(r#"{{"type":"later","deep":{nested}}}"#)), "bad-record"));
+        frames.push((framed(&nested), "bad-record"));
+    }
+    // Within a post, too, before its signature is looked at.
+    let post = post_of(0, &Draft::Nick).frame;
+    let post = String::from_utf8(post.to_vec()).expect("a post is text");
+    let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    frames.push((post.replace(r#""body":{}"#, &format!(r#""body":{{"deep":{nested}}}"#)).into_bytes(), "bad-record"));
+    frames.push((post.replace(r#","kind""#, &format!(r#","deep":{nested},"kind""#)).into_bytes(), "bad-record"));
+    frames_are_refused(&frames);
+}
+
+#[test]
+fn a_repeated_key_is_let_go_wherever_it_stands() {
+    let post = String::from_utf8(post_of(0, &Draft::Leave { why: "" }).frame.to_vec()).expect("a post is text");
+    let twice = |from: &str, to: &str| {
+        let changed = post.replacen(from, to, 1);
+        assert_ne!(changed, post);
+        changed.into_bytes()
+    };
+    let frames = [
+        framed(r#"{"type":"ping","type":"ping","token":1}"#),
+        framed(r#"{"type":"ping","token":1,"tok\u0065n":1}"#),
+        framed(r#"{"type":"later","in":[{"a":1,"b":2,"a":1}]}"#),
+        twice(r#","nick""#, r#","at":1,"nick""#),
+        twice(r#","kind""#, r#","kind":"say","kind""#),
+        twice(r#"{"why":"""#, r#"{"why":"","why":"""#),
+        twice(r#","kind""#, r#","number":2,"number":3,"kind""#),
+        twice(r#","kind""#, r#","later":{"a":1,"a":2},"kind""#),
+    ];
+    let long = "\u{85}".repeat(FRAME_BYTES_MAX / 6);
+    let long = [
+        framed(&format!(r#"{{"type":"later","{long}":1,"{long}":2}}"#)),
+        framed(&format!(r#"{{"type":"ping","token":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"hello","version":1,"id":"{long}"}}"#)),
+        framed(&format!(r#"{{"type":"{long}","type":1}}"#)),
+    ];
+    let frames: Vec<_> = frames.into_iter().chain(long).map(|frame| (frame, "bad-record")).collect();
+    frames_are_refused(&frames);
+}
+
+#[test]
+fn nothing_can_be_added_to_what_is_signed() {
+    let post = String::from_utf8(post_of(0, &Draft::Mark).frame.to_vec()).expect("a post is text");
+    let changed = |from: &str, to: &str| {
+        let changed = post.replacen(from, to, 1);
+        assert_ne!(changed, post);
+        changed.into_bytes()
+    };
+    let sig = post.find(r#","sig":""#).expect("a post is signed") + 8;
+    let upper = format!("{}{}{}", &post[..sig], post[sig..sig + 128].to_uppercase(), &post[sig + 128..]);
+    frames_are_refused(&[
+        (changed(r#""}<MSGENCD>"#, r#"" }<MSGENCD>"#), "bad-record"),
+        (changed(r#""}<MSGENCD>"#, "\"}\n<MSGENCD>"), "bad-record"),
+        (changed(r#""}<MSGENCD>"#, r#"","x":1}<MSGENCD>"#), "bad-record"),
+        (changed(r#""}<MSGENCD>"#, r#"0"}<MSGENCD>"#), "bad-record"),
+        (changed(r#","sig""#, r#", "sig""#), "bad-record"),
+        (changed(r#"{"type":"post","#, r#"{"type":"post", "#), "bad-record"),
+        (changed(r#"{"type":"post","#, r#"{"x":1,"type":"post","#), "bad-record"),
+        (upper.into_bytes(), "bad-record"),
+        // What stands before the signature is signed.
+        (changed(r#","sig""#, r#","x":1,"sig""#), "bad-signature"),
+        (changed(r#","kind":"mark""#, r#","kind":"later""#), "bad-signature"),
+        (changed(r#""nick":"eve""#, r#""nick":"bob""#), "bad-signature"),
+        (changed(r#""number":1,"#, r#""number":2,"#), "bad-signature"),
+    ]);
+}
+
+#[test]
+fn numbers_past_the_edge_are_let_go() {
+    let id = Wire::identity_of("mallory").id();
+    let templates = [
+        r#"{"type":"ping","token":N}"#.to_owned(),
+        r#"{"type":"pong","token":N}"#.to_owned(),
+        format!(r#"{{"type":"want","author":"{id}","session":N,"from":1}}"#),
+        format!(r#"{{"type":"want","author":"{id}","session":1,"from":N}}"#),
+        format!(r#"{{"type":"quiet","author":"{id}","session":N}}"#),
+        format!(r#"{{"type":"news","feeds":[["{id}",N,1]]}}"#),
+        format!(r#"{{"type":"news","feeds":[["{id}",1,N]]}}"#),
+    ];
+    let edges = [NUMBER_MAX + 1, i64::MAX as u64, 1 << 63, u64::MAX];
+    let no_numbers = ["18446744073709551616", "-1", "1.5", "1e300", "\"1\"", "null"];
+    let edges_and_worse = edges.map(|edge| edge.to_string()).into_iter().chain(no_numbers.map(str::to_owned));
+    let mut frames: Vec<Vec<u8>> = edges_and_worse
+        .flat_map(|edge| templates.iter().map(move |template| framed(&template.replace('N', &edge))))
+        .collect();
+    let identity = Wire::identity_of("mallory");
+    let nick = Nick::new("eve").expect("a nick");
+    let mut sign = |session: u64, number: u64, at: u64| {
+        let header = Header { feed: FeedId { author: id, session }, number, at, nick: &nick, ack: false };
+        frames.push(Post::encode(&header, &Draft::Nick, &lobby(), &identity).frame.to_vec());
+    };
+    for edge in edges {
+        sign(edge, 1, now());
+        sign(1, edge, now());
+        sign(1, 1, edge);
+    }
+    sign(0, 1, now());
+    sign(1, 0, now());
+    let frames: Vec<(Vec<u8>, &str)> = frames.into_iter().map(|frame| (frame, "bad-record")).collect();
+    frames_are_refused(&frames);
+}
+
+#[test]
+fn numbers_at_the_edge_do_nothing_to_anybody() {
+    let mut chat = Chat::start();
+    let mut eve = chat.stranger();
+    let theirs = eve.greet();
+    let feeds: Vec<FeedId> = theirs.iter().map(Entry::feed).collect();
+    assert_eq!(feeds.len(), 3, "the node, alice and bob: {theirs:?}");
+    for FeedId { author, session } in feeds.into_iter().chain([eve.feed]) {
+        let entry = Entry(author, session, NUMBER_MAX);
+        eve.send(&Control::News { feeds: vec![entry] });
+        eve.send(&Control::Want { author, session, from: NUMBER_MAX, answer: true });
+        eve.send(&Control::Quiet { author, session });
+        eve.send(&Control::Want { author, session, from: NUMBER_MAX, answer: false });
+    }
+    eve.send(&Control::Ping { token: NUMBER_MAX });
+    eve.next_control(|control| *control == Control::Pong { token: NUMBER_MAX });
+    chat.goes_on("during");
+    // The last number that a feed can have comes long before its turn.
+    eve.send_post(NUMBER_MAX, &Draft::Nick);
+    assert_eq!(eve.reason().as_deref(), Some("future-number"), "{}", chat.node.told());
+    chat.node.wait_for_stderr("is closed: future-number");
+    chat.finish();
+}
+
+#[test]
+fn a_post_in_the_name_of_another_is_let_go() {
+    let mut chat = Chat::start();
+    let alice = chat.alice_id();
+    let mut eve = chat.stranger();
+    let entry = *eve.greet().iter().find(|entry| entry.0 == alice).expect("the node has alice's feed");
+    chat.goes_on("now");
+    let nick = Nick::new("alice").expect("a nick");
+    let header = Header { feed: entry.feed(), number: entry.2 + 2, at: now(), nick: &nick, ack: false };
+    let draft = Draft::Say { text: "I owe eve money", action: false, part: false };
+    // Signed by eve, as she has no other key.
+    eve.write(&Post::encode(&header, &draft, &lobby(), &eve.identity).frame);
+    assert_eq!(eve.reason().as_deref(), Some("bad-signature"), "{}", chat.node.told());
+    chat.node.wait_for_stderr("is closed: bad-signature");
+    // What alice says next has the number of the forged one.
+    chat.finish();
+}
+
+#[test]
+fn who_says_exit_and_goes_on_is_not_heard() {
+    let chat = Chat::start();
+    let exit = |reason: &str| Control::Exit { reason: reason.to_owned(), text: String::new() }.encode();
+    let more = |eve: &Wire| eve.post(1, &Draft::Join { addresses: &[], passing: false }).frame;
+    for (index, reason) in ["goodbye", "renew", "no word of ours", "version"].into_iter().enumerate() {
+        let mut eve = chat.stranger_called(&format!("eve{index}"));
+        eve.greet();
+        let more = more(&eve).repeat(500);
+        eve.write(&[&exit(reason)[..], &more].concat());
+        // In writes of their own, until the node takes no more.
+        for _ in 0..100 {
+            eve.write(&more);
+        }
+        drop(eve.reason());
+    }
+    chat.node.wait_for_stderr("bytes after the exit record");
+    assert!(
+        !chat
+            .node
+            .events()
+            .iter()
+            .any(|event| event["member"]["nick"].as_str().is_some_and(|nick| nick.starts_with("eve")))
+    );
+    chat.finish();
+}
