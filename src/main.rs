@@ -121,19 +121,6 @@ impl RunError {
     }
 }
 
-/// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
-fn known_peers(room: &str, ephemeral: bool) -> Known {
-    match known_path() {
-        Ok(path) => Known::open(path, room, !ephemeral),
-        Err(error) => {
-            if !ephemeral {
-                log::warn!("known peers cannot be kept: {error}");
-            }
-            Known::nobody(room)
-        }
-    }
-}
-
 fn kept_identity(who: &Who) -> Result<Identity, IdentityError> {
     match &who.identity {
         Some(path) => Identity::load_or_create(path),
@@ -156,6 +143,19 @@ fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
     Ok(written(io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().write_all(b"\n"))))
 }
 
+/// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
+fn known_peers(args: &Args, room: &str) -> Known {
+    match known_path() {
+        Ok(path) => Known::open(path, room, !args.ephemeral),
+        Err(error) => {
+            if !args.ephemeral {
+                log::warn!("known peers cannot be kept: {error}");
+            }
+            Known::nobody(room)
+        }
+    }
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
@@ -168,12 +168,12 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     }
     let nick = args.who.nick();
     let identity = if args.ephemeral { Identity::ephemeral()? } else { kept_identity(&args.who)? };
-    let known = known_peers(&room, args.ephemeral);
     let security = if args.plaintext {
         LinkSecurity::Plaintext
     } else {
         LinkSecurity::Noise(Psk::derive(&room, secret.as_ref().map(RoomSecret::bytes)))
     };
+    let known = known_peers(args, &room);
     let options = Options {
         me: Person { id: identity.id(), nick: nick.clone() },
         json: args.json,

@@ -453,6 +453,24 @@ fn wrong_types_and_missing_fields_are_refused() {
 }
 
 #[test]
+fn a_proof_is_there_or_left_out() {
+    let hello = |proof: &str| {
+        let id = bob().id();
+        control(&format!(
+            r#"{{"type":"hello","version":1,"id":"{id}","session":1,"room":"lobby","mode":"mesh","nick":"bob","seen":"::1","listens":true,"time":1{proof}}}"#
+        ))
+    };
+    let proof = "0f".repeat(64);
+    assert!(hello("").is_ok());
+    assert!(hello(&format!(r#","proof":"{proof}""#)).is_ok());
+    for wrong in
+        ["null".to_owned(), "\"\"".to_owned(), format!("\"{}\"", proof.to_uppercase()), format!("\"{proof}0f\"")]
+    {
+        assert!(hello(&format!(r#","proof":{wrong}"#)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_utf_8_are_refused() {
     assert!(matches!(Record::decode(b"{\"\xff\":1}<MSGENCD>", Ending::Message), Err(RecordError::NotText)));
     let mut frame = post_of("say", r#"{"text":"AB"}"#);

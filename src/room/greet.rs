@@ -181,7 +181,7 @@ impl Room {
 
     fn link_up(&mut self, link: LinkId, hello: Hello, out: &mut Vec<Output>) {
         let mine: BTreeMap<FeedId, u64> =
-            self.log.feeds().filter(|(_, feed)| !feed.is_bare()).map(|(id, feed)| (*id, feed.have)).collect();
+            self.log.feeds().filter(|(_, feed)| !feed.is_bare()).map(|(id, feed)| (*id, feed.newest())).collect();
         let Some(state) = self.links.get_mut(&link) else { return };
         let session = hello.feed();
         state.hello = Some(hello);

@@ -36,6 +36,11 @@ impl Feed {
         self.posts.get(&number).map(|(_, post)| post)
     }
 
+    /// The newest number kept; 0 for none. It is all that a peer can be promised: `have` counts refused posts, too.
+    pub(super) fn newest(&self) -> u64 {
+        self.posts.last_key_value().map_or(0, |(number, _)| *number)
+    }
+
     /// Whether nothing of it is kept: such a feed is neither paged nor told.
     pub(super) fn is_bare(&self) -> bool {
         self.posts.is_empty()
@@ -86,6 +91,11 @@ impl Log {
     /// The last number seen of a feed; 0 for an unknown one.
     pub(super) fn have(&self, id: &FeedId) -> u64 {
         self.feeds.get(id).map_or(0, |feed| feed.have)
+    }
+
+    /// The newest number kept of a feed; 0 for none.
+    pub(super) fn newest(&self, id: &FeedId) -> u64 {
+        self.feeds.get(id).map_or(0, Feed::newest)
     }
 
     pub(super) fn post_count(&self) -> usize {

@@ -244,8 +244,8 @@ impl Room {
         // A new peer has hardly had the time to ask for what it lacks.
         let is_new = self.now.mono < link.ready_at + ASKING_MS;
         let is_owed = |(feed, outgoing): (&FeedId, &Outgoing)| match outgoing {
-            Outgoing::Open { cursor } => *cursor <= self.log.have(feed),
-            Outgoing::Quiet { .. } => is_new && link.known(feed) < self.log.have(feed),
+            Outgoing::Open { cursor } => *cursor <= self.log.newest(feed),
+            Outgoing::Quiet { .. } => is_new && link.known(feed) < self.log.newest(feed),
         };
         link.queued_bytes == 0 && !link.outgoing.iter().any(is_owed)
     }

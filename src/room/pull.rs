@@ -86,7 +86,7 @@ impl Room {
             Some(Outgoing::Open { cursor }) => Some(*cursor),
             Some(Outgoing::Quiet { .. }) => None,
         };
-        if answer && from > have {
+        if answer && from > self.log.newest(&feed) {
             state.asked.insert(feed, from);
         }
         if open_at.is_some_and(|cursor| cursor >= from) {
@@ -257,10 +257,10 @@ impl Room {
         for feed in std::mem::take(&mut state.untold) {
             let known = state.known(&feed);
             let Some(Outgoing::Quiet { told }) = state.outgoing.get_mut(&feed) else { continue };
-            let have = self.log.feed(&feed).filter(|feed| !feed.is_bare()).map_or(0, |feed| feed.have);
-            if have > known.max(*told) {
-                *told = have;
-                entries.push(Entry(feed.author, feed.session, have));
+            let newest = self.log.newest(&feed);
+            if newest > known.max(*told) {
+                *told = newest;
+                entries.push(Entry(feed.author, feed.session, newest));
             }
         }
         for page in entries.chunks(FEEDS_PER_PAGE_MAX) {
@@ -276,23 +276,23 @@ impl Room {
         for link in links {
             let Some(state) = self.links.get_mut(&link) else { continue };
             for (feed, from) in std::mem::take(&mut state.asked) {
-                let have = self.log.have(&feed);
+                let (have, newest) = (self.log.have(&feed), self.log.newest(&feed));
                 let more = |(id, other): (&LinkId, &Link)| *id != link && other.known(&feed) > have;
                 let may_come = self.holes.contains_key(&feed) || self.links.iter().any(more);
                 match self.links.get_mut(&link) {
-                    Some(state) if have < from && may_come => _ = state.asked.insert(feed, from),
-                    Some(_) if have < from => self.deny(link, feed, have, out),
+                    Some(state) if newest < from && may_come => _ = state.asked.insert(feed, from),
+                    Some(_) if newest < from => self.deny(link, feed, newest, out),
                     _ => {}
                 }
             }
         }
     }
 
-    fn deny(&mut self, link: LinkId, feed: FeedId, have: u64, out: &mut Vec<Output>) {
+    fn deny(&mut self, link: LinkId, feed: FeedId, newest: u64, out: &mut Vec<Output>) {
         if let Some(state) = self.links.get_mut(&link) {
-            state.outgoing.insert(feed, Outgoing::Quiet { told: have });
+            state.outgoing.insert(feed, Outgoing::Quiet { told: newest });
         }
-        let feeds = vec![Entry(feed.author, feed.session, have)];
+        let feeds = vec![Entry(feed.author, feed.session, newest)];
         self.send(link, &Control::News { feeds }, out);
     }
 

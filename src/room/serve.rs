@@ -18,6 +18,7 @@ impl Room {
     /// Sends a post that was just appended over every link on which its feed is open and level.
     pub(super) fn spread(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
         let (feed, number, now) = (post.feed, post.number, self.now.mono);
+        let gap = self.gap_before(feed, number);
         let mut links = Vec::new();
         let mut behind = Vec::new();
         for (id, link) in &mut self.links {
@@ -31,7 +32,7 @@ impl Room {
                     link.outgoing.insert(feed, Outgoing::Open { cursor: number });
                 }
                 None => {
-                    link.queue(post.frame.len(), now);
+                    link.queue(post.frame.len() + gap.as_ref().map_or(0, |gap| gap.len()), now);
                     links.push(*id);
                 }
                 Some(Outgoing::Open { cursor }) if *cursor > number + 1 => {}
@@ -42,6 +43,7 @@ impl Room {
             }
         }
         if !links.is_empty() {
+            out.extend(gap.map(|frame| Output::Send { links: links.clone(), frame }));
             out.push(Output::Send { links, frame: Arc::clone(&post.frame) });
         }
         for link in behind {
@@ -52,6 +54,16 @@ impl Room {
             }
             self.advance(link, feed, out);
         }
+    }
+
+    /// The notice that belongs before a post whose predecessor is not kept: that one was refused, or the whole
+    /// feed is evicted. A peer that has linked since, or asked since, does not have it either, and what
+    /// each of them has is not remembered. To one that has it all the notice says nothing.
+    fn gap_before(&self, feed: FeedId, number: u64) -> Option<Frame> {
+        let to = number - 1;
+        let is_kept = self.log.feed(&feed).is_some_and(|kept| kept.post(to).is_some());
+        let gap = Control::Gap { author: feed.author, session: feed.session, from: 1, to };
+        (to > 0 && !is_kept).then(|| gap.encode())
     }
 
     /// Sends what a link lacks of an open feed, as far as its outbox takes it.

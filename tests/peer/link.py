@@ -27,6 +27,7 @@ PING_SECS = 2
 SILENT_SECS = 8
 NEWS_SECS = 0.1
 RENEW_MESSAGES = 8388608
+CLOCKS_APART_MS_MAX = 86_400_000
 
 
 class Link:
@@ -96,6 +97,8 @@ class Link:
             raise LinkEnded("room")
         if field(record, "mode", str) != "mesh":
             raise LinkEnded("mode")
+        if abs(field(record, "time", int) - wall_ms()) > CLOCKS_APART_MS_MAX:
+            raise LinkEnded("clock")
         if self.connection.noise:
             proof = field(record, "proof", str, "")
             if not verify(self.peer_key[0], self.proof_hash("dialled"), proof):

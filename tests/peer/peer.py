@@ -35,8 +35,8 @@ TICK_SECS = 0.05
 DIAL_AGAIN_SECS = 20
 DIAL_PAUSE_SECS = 0.2
 
-# After these there is no use in dialling again (THE END OF A LINK).
-REFUSALS = {"version", "room", "mode", "host-key", "plaintext", "secret"}
+# After these there is no use in dialling again, after banned not for some minutes (THE END OF A LINK).
+REFUSALS = {"version", "room", "mode", "host-key", "plaintext", "secret", "clock", "banned"}
 
 
 class Input:

@@ -152,3 +152,55 @@ fn a_feed_that_is_long_gone_is_forgotten_by_all_and_may_come_again() {
     bob.posts(c, &[alice.join(), alice.say("new")]);
     assert_eq!((bob.have(alice.feed), bob.is_closed(c)), (2, None));
 }
+
+/// A peer that came after the refused post took the next one for one from the future, and closed the link: a
+/// stranger's wrong clock cut honest links.
+#[test]
+fn whoever_comes_after_a_refused_post_is_told_of_it() {
+    let mut bob = Hand::new(config(1));
+    let (mut alice, carol, dave) = (Author::new(2, "alice"), Author::new(3, "carol"), Author::new(4, "dave"));
+    // Not over her own link, which would be closed for her clock.
+    let a = bob.level_link(&Author::new(9, "relay"));
+    alice.at = WALL_START - POST_AGE_MS_MAX - 1;
+    bob.post(a, &alice.join());
+    let c = bob.link(&carol, &[]);
+    assert_eq!(bob.have(alice.feed), 0, "nothing of it is kept");
+    bob.sent(c);
+    alice.at = WALL_START;
+    bob.post(a, &alice.say("two"));
+    let sent = bob.sent(c);
+    assert_eq!((controls_of(&sent), numbers(&posts_of(&sent))), (vec![alice.gap(1, 1)], vec![2]));
+    alice.at = WALL_START + POST_AHEAD_MS_MAX + 60_000;
+    bob.post(a, &alice.say("three"));
+    let d = bob.link(&dave, &[]);
+    bob.control(d, alice.want(1));
+    bob.control(d, alice.want(3));
+    bob.sent(d);
+    alice.at = WALL_START;
+    bob.post(a, &alice.say("four"));
+    let sent = bob.sent(d);
+    assert_eq!((controls_of(&sent), numbers(&posts_of(&sent))), (vec![alice.gap(1, 3)], vec![4]));
+}
+
+/// A refused post was promised to every newcomer, who asked for it every second, for ever.
+#[test]
+fn a_refused_post_is_not_promised() {
+    let Two { mut bob, mut alice, c, .. } = two();
+    let relay = bob.level_link(&Author::new(9, "relay"));
+    alice.at = WALL_START + POST_AHEAD_MS_MAX + 60_000;
+    bob.post(relay, &alice.say("from the day after tomorrow"));
+    bob.control(c, alice.quiet());
+    let dave = Author::new(4, "dave");
+    let d = bob.link(&dave, &[]);
+    let promised = |control: &Control| match control {
+        Control::Have { feeds } | Control::News { feeds } => feeds.contains(&alice.entry(2)),
+        _ => false,
+    };
+    bob.control(c, Control::Want { author: alice.feed.author, session: alice.feed.session, from: 2, answer: true });
+    bob.pass(1_000);
+    assert!(controls_of(&bob.sent(c)).contains(&Control::News { feeds: vec![alice.entry(1)] }), "there is nothing");
+    for link in [c, d] {
+        assert!(!controls_of(&bob.sent(link)).iter().any(promised));
+    }
+    assert!(bob.is_closed(relay).is_none());
+}

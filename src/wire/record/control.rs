@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::Frame;
 use super::super::frame::{EXIT_END, MESSAGE_END};
@@ -115,8 +115,13 @@ pub struct Hello {
     /// The sender's wall clock, in milliseconds since 1970.
     pub time: u64,
     /// On an encrypted link: the sender's signature over it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+}
+
+/// A field that is left out or has its value: `null` is none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proof>, D::Error> {
+    Proof::deserialize(deserializer).map(Some)
 }
 
 impl Hello {
