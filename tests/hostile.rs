@@ -13,22 +13,24 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::Instant;
 
-use hobnob::limits::{FRAME_BYTES_MAX, HANDSHAKE_MS_MAX, NUMBER_MAX};
+use hobnob::identity::Identity;
+use hobnob::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, FRAME_BYTES_MAX, HANDSHAKE_MS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Proof};
 use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, PREAMBLE_NOISE, Psk, Secured};
 use nix::poll::{PollFd, PollFlags, poll};
 use support::chat::{Chat, Cost, LIVELY};
 use support::proxy::{Fault, Proxy, Way};
-use support::wire::{Wire, connect, connect_from, lobby, now, open_lobby};
+use support::wire::{Wire, connect_from, lobby, now, open_lobby};
 use support::{PATIENCE, piping, undialable};
 
 /// Where a crowd comes from. Honest members have another address.
-const CROWDED_ADDRESS: &str = "127.0.0.66";
+const CROWDED_ADDRESS: &str = "127.66.0.1";
 
 /// Strangers at a time, where they come by the thousand.
 const CROWD: usize = 2_000;
@@ -193,7 +195,7 @@ fn drip(socket: &TcpStream, bytes: &[u8], mut send: impl FnMut(u8)) {
 #[test]
 fn a_byte_a_second_is_as_late_as_silence() {
     let mut chat = Chat::start();
-    let (addr, hello) = (chat.node.addr(), b"{\"type\":\"hello\"".as_slice());
+    let hello = b"{\"type\":\"hello\"".as_slice();
     let drip_raw = |mut socket: TcpStream, start: &[u8], rest: &[u8]| {
         socket.write_all(start).expect("the node has accepted");
         drip(&socket, rest, |byte| {
@@ -208,10 +210,10 @@ fn a_byte_a_second_is_as_late_as_silence() {
     in_a_frame.greet();
     in_a_message.greet();
     let in_a_message = in_a_message.socket.try_clone().expect("a socket can be shared");
-    let before_hello = chat.stranger();
+    let (before_hello, silent, halfway) = (chat.stranger(), chat.connect(), chat.connect());
     thread::scope(|scope| {
-        scope.spawn(|| drip_raw(connect(&addr), b"", PREAMBLE_NOISE));
-        scope.spawn(|| drip_raw(connect(&addr), PREAMBLE_NOISE, b"\x00\x30................"));
+        scope.spawn(|| drip_raw(silent, b"", PREAMBLE_NOISE));
+        scope.spawn(|| drip_raw(halfway, PREAMBLE_NOISE, b"\x00\x30................"));
         scope.spawn(|| drip_messages(before_hello));
         scope.spawn(|| drip_messages(in_a_frame));
         scope.spawn(|| drip_raw(in_a_message, b"\xff\xff", b"."));
@@ -244,7 +246,7 @@ fn a_handshake_replayed_is_no_link() {
     let said = way.tapped()[0].up.clone();
     assert!(said.len() > FIRST_BYTES + THIRD_BYTES + 200, "a handshake, a hello and more");
     for bytes in [&said[..FIRST_BYTES + THIRD_BYTES], &said] {
-        let mut eve = connect(&chat.node.addr());
+        let mut eve = chat.connect();
         eve.write_all(bytes).expect("the node has accepted");
         assert!(rest_of(&eve).len() <= SECOND_BYTES, "nothing but an answer to the first message");
     }
@@ -296,7 +298,7 @@ fn one_who_knows_the_room_and_sits_in_the_middle_is_found_out_by_both() {
     let (middle, node) = (listener.local_addr().expect("a bound socket has an address").to_string(), chat.node.addr());
     thread::spawn(move || {
         while let Ok((near, _)) = listener.accept() {
-            let (near, far) = (Arc::new(near), Arc::new(connect(&node)));
+            let (near, far) = (Arc::new(near), Arc::new(connect_from("127.0.0.77", &node)));
             let endpoint = || Endpoint::new(open_lobby()).expect("random numbers");
             let deadline = Instant::now() + PATIENCE;
             let Ok(near) = endpoint().accept(&near, deadline) else { return };
@@ -318,11 +320,11 @@ fn one_who_knows_the_room_and_sits_in_the_middle_is_found_out_by_both() {
 fn one_with_another_secret_or_room_is_told_so_and_nothing_else() {
     let chat = Chat::start();
     for key in [Psk::derive("lobby", Some(&[1; 32])), Psk::derive("elsewhere", None)] {
-        let refused = Wire::dial_over(connect(&chat.node.addr()), "eve", LinkSecurity::Noise(key));
+        let refused = Wire::dial_over(chat.connect(), "eve", LinkSecurity::Noise(key));
         assert!(matches!(refused, Err(HandshakeError::Refused(End::Secret))), "{:?}", refused.err());
     }
     // Who knows no key at all learns as much.
-    let mut eve = connect(&chat.node.addr());
+    let mut eve = chat.connect();
     eve.write_all(&[PREAMBLE_NOISE, &[0, 48], &[9; 48]].concat()).expect("the node has accepted");
     let told = String::from_utf8(rest_of(&eve)).expect("an exit record in the clear");
     assert!(told.contains(r#""reason":"secret""#) && told.ends_with("<EXITENCD>"), "{told}");
@@ -412,12 +414,13 @@ fn a_frame_without_an_end_is_let_go_at_the_bound() {
 fn json_that_nests_is_let_go_however_it_does() {
     let deep = FRAME_BYTES_MAX / 2 - 100;
     let shapes = [("[", "]"), ("{\"a\":", "}"), ("[0,[0],{\"b\":", "}]")];
-    let mut frames = vec![(framed(&"[".repeat(deep)), "bad-record")];
+    let mut frames =
+        vec![(framed(&"[".repeat(deep)), "bad-frame"), (framed(&"{\"a\":".repeat(deep / 5)), "bad-record")];
     for (open, close) in shapes {
         let depth = (FRAME_BYTES_MAX - 100) / (open.len() + close.len());
         let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
         frames.push((framed(&format!(r#"{{"type":"later","deep":{nested}}}"#)), "bad-record"));
-        frames.push((framed(&nested), "bad-record"));
+        frames.push((framed(&nested), if open.starts_with('{') { "bad-record" } else { "bad-frame" }));
     }
     // Within a post, too, before its signature is looked at.
     let post = post_of(0, &Draft::Nick).frame;
@@ -474,6 +477,7 @@ fn nothing_can_be_added_to_what_is_signed() {
         (changed(r#""}<MSGENCD>"#, r#"0"}<MSGENCD>"#), "bad-record"),
         (changed(r#","sig""#, r#", "sig""#), "bad-record"),
         (changed(r#"{"type":"post","#, r#"{"type":"post", "#), "bad-record"),
+        (changed(r#"{"type":"post","#, r#" {"type":"post","#), "bad-frame"),
         (changed(r#"{"type":"post","#, r#"{"x":1,"type":"post","#), "bad-record"),
         (upper.into_bytes(), "bad-record"),
         // What stands before the signature is signed.
@@ -586,4 +590,127 @@ fn who_says_exit_and_goes_on_is_not_heard() {
             .any(|event| event["member"]["nick"].as_str().is_some_and(|nick| nick.starts_with("eve")))
     );
     chat.finish();
+}
+
+// ---- floods ------------------------------------------------------------------------------------
+
+/// Sends until the node has closed the connection altogether, or so often.
+fn until_closed(eve: &mut Wire, most: usize, mut send: impl FnMut(&mut Wire, usize)) {
+    for turn in 0..most {
+        send(eve, turn);
+        if !eve.is_open() {
+            return;
+        }
+    }
+}
+
+/// A page of feeds that nobody has, each page of others.
+fn made_up_page(kind: &str, turn: usize) -> Vec<u8> {
+    let entries: Vec<String> =
+        (0..FEEDS_PER_PAGE_MAX).map(|entry| format!(r#"["{:064x}",1,1]"#, turn * FEEDS_PER_PAGE_MAX + entry)).collect();
+    framed(&format!(r#"{{"type":"{kind}","feeds":[{}]}}"#, entries.join(",")))
+}
+
+/// What feeds without posts may take: a page's entries, and what is remembered of each on its link.
+const FEEDS_BYTES_MAX: usize = FEEDS_MAX * 1024;
+
+/// A million of something, in pages.
+const MILLION_PAGES: usize = 1_000_000 / FEEDS_PER_PAGE_MAX;
+
+#[test]
+fn a_million_feeds_that_do_not_exist_cost_the_link() {
+    let mut chat = Chat::start();
+    // While both page, and after that.
+    let [mut paging, mut linked] = ["eve1", "eve2"].map(|nick| chat.stranger_called(nick));
+    paging.hear_hello();
+    paging.say_hello();
+    linked.greet();
+    for (mut eve, kind) in [(paging, "have"), (linked, "news")] {
+        until_closed(&mut eve, MILLION_PAGES, |eve, turn| eve.write(&made_up_page(kind, turn)));
+        chat.goes_on(kind);
+        assert_eq!(eve.reason().as_deref().unwrap_or("flood"), "flood", "{}", chat.node.told());
+    }
+    chat.node.wait_for_stderr_times("is closed: flood", 2);
+    chat.finish_but(Cost { links: 4, kept_bytes: FEEDS_BYTES_MAX }, |_| false);
+}
+
+#[test]
+fn unknown_records_by_the_thousand_cost_the_link() {
+    let chat = Chat::start();
+    let kinds = ["later".to_owned(), "ping\",\"token\":1,\"x\":\"".to_owned(), "x".repeat(FRAME_BYTES_MAX - 100)];
+    for (index, kind) in kinds.iter().enumerate() {
+        let mut eve = chat.stranger_called(&format!("eve{index}"));
+        eve.greet();
+        let frame = framed(&format!(r#"{{"type":"{kind}"}}"#));
+        until_closed(&mut eve, 5_000, |eve, _| eve.write(&frame));
+        assert_eq!(eve.reason().as_deref().unwrap_or("flood"), "flood", "{}", chat.node.told());
+    }
+    chat.node.wait_for_stderr_times("is closed: flood", kinds.len());
+    chat.finish();
+}
+
+/// Somebody who does not exist, with a key all the same.
+fn ghost(number: usize) -> Identity {
+    let mut seed = [13; 32];
+    for (place, byte) in seed.iter_mut().zip(number.to_le_bytes()) {
+        *place = byte;
+    }
+    Identity::from_seed(&seed)
+}
+
+/// A ghost's first post.
+fn ghost_post(number: usize, draft: &Draft<'_>) -> Post {
+    let (identity, nick) = (ghost(number), Nick::new(&format!("eve{number}")).expect("a nick"));
+    let feed = FeedId { author: identity.id(), session: 1 };
+    Post::encode(&Header { feed, number: 1, at: now(), nick: &nick, ack: false }, draft, &lobby(), &identity)
+}
+
+#[test]
+fn feeds_by_the_ten_thousand_with_posts_in_them_keep_nobody_out() {
+    let mut chat = Chat::start();
+    let mut eve = chat.stranger();
+    eve.greet();
+    until_closed(&mut eve, 2 * FEEDS_MAX / 8, |eve, turn| {
+        let posts: Vec<u8> =
+            (0..8).flat_map(|index| ghost_post(8 * turn + index, &Draft::Nick).frame.to_vec()).collect();
+        eve.write(&posts);
+    });
+    chat.goes_on("during");
+    drop(eve);
+    chat.finish_but(Cost { links: 4, kept_bytes: LOG_BYTES_MAX + FEEDS_BYTES_MAX }, |_| false);
+}
+
+#[test]
+fn addresses_by_the_ten_thousand_do_not_make_members_knock_at_them() {
+    let mut chat = Chat::start();
+    let victim = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = victim.local_addr().expect("a bound socket has an address").port();
+    let knocks = Arc::new(AtomicUsize::new(0));
+    thread::spawn({
+        let knocks = Arc::clone(&knocks);
+        move || {
+            while victim.accept().is_ok() {
+                knocks.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let addresses =
+        [format!("127.0.0.1:{port}"), "127.0.0.1:22".to_owned(), "192.168.0.1:80".to_owned(), "8.8.8.8:53".to_owned()];
+    let addresses = addresses.map(|addr| addr.parse().expect("an address"));
+    let mut eve = chat.stranger();
+    eve.greet();
+    let began = Instant::now();
+    until_closed(&mut eve, 1_000, |eve, turn| {
+        let draft = Draft::Join { addresses: &addresses, passing: true };
+        let posts: Vec<u8> = (0..8).flat_map(|index| ghost_post(8 * turn + index, &draft).frame.to_vec()).collect();
+        eve.write(&posts);
+    });
+    chat.goes_on("during");
+    while began.elapsed().as_secs() < 10 {
+        chat.goes_on(&format!("after {:?}", began.elapsed()));
+        thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert_eq!(knocks.load(Ordering::Relaxed), 0);
+    drop(eve);
+    chat.finish_but(Cost { links: 4, kept_bytes: LOG_BYTES_MAX + FEEDS_BYTES_MAX }, |_| false);
 }

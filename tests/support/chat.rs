@@ -3,8 +3,9 @@
 //! What the node costs meanwhile is watched from outside, through /proc: threads and memory are held to bounds
 //! that come out of `limits`.
 
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,9 +16,10 @@ use hobnob::limits::{
     OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, READ_BYTES_MAX, READER_STACK_BYTES, ROUTER_QUEUE_RUNS_MAX,
     SEALED_BYTES_MAX, WRITERS_MAX,
 };
+use hobnob::wire::secure::LinkSecurity;
 use serde_json::Value;
 
-use super::wire::Wire;
+use super::wire::{Wire, connect_from, open_lobby};
 use super::{Node, chatting, said_by, status, undialable};
 
 /// A line takes no longer than this, whatever else goes on: a person waits for it.
@@ -76,6 +78,8 @@ pub(crate) struct Chat {
     base_threads: u64,
     base_bytes: u64,
     meter: Meter,
+    /// How many have come from addresses of their own.
+    strangers: AtomicUsize,
 }
 
 impl Chat {
@@ -96,21 +100,42 @@ impl Chat {
             one.wait_for_all(&["node", "alice", "bob"]);
         }
         let (base_threads, meter) = (node.threads(), Meter::start(node.process_id()));
-        let mut chat = Self { args, said: Vec::new(), base_threads, base_bytes: 0, meter, node, alice, bob };
+        let mut chat = Self {
+            args,
+            said: Vec::new(),
+            base_threads,
+            base_bytes: 0,
+            meter,
+            strangers: AtomicUsize::new(0),
+            node,
+            alice,
+            bob,
+        };
         chat.goes_on("before");
         chat.base_bytes = chat.node.peak_bytes();
         chat
     }
 
-    /// Somebody who is linked and has said nothing yet.
+    /// An address of this machine that nobody has come from yet.
+    pub(crate) fn elsewhere(&self) -> String {
+        let number = self.strangers.fetch_add(1, Ordering::Relaxed);
+        format!("127.1.{}.{}", number / 250, number % 250 + 1)
+    }
+
+    /// A connection from elsewhere on which nothing was said yet.
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect_from(&self.elsewhere(), &self.node.addr())
+    }
+
+    /// Somebody from elsewhere who is linked and has said nothing yet.
     pub(crate) fn stranger(&self) -> Wire {
         self.stranger_called("eve")
     }
 
     /// The same; another name makes another identity.
     pub(crate) fn stranger_called(&self, nick: &str) -> Wire {
-        let dial = if self.args.is_empty() { Wire::dial_encrypted } else { Wire::dial };
-        dial(&self.node.addr(), nick)
+        let security = if self.args.is_empty() { open_lobby() } else { LinkSecurity::Plaintext };
+        Wire::dial_over(self.connect(), nick, security).expect("the node makes the handshake")
     }
 
     /// Who alice is.

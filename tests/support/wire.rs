@@ -148,6 +148,13 @@ impl Wire {
         }
     }
 
+    /// Whether the other side has not closed the connection altogether.
+    pub(crate) fn is_open(&self) -> bool {
+        // Without any flag poll tells that both sides are closed, and nothing else.
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).expect("a socket can be polled") == 0
+    }
+
     /// Says its hello.
     pub(crate) fn say_hello(&mut self) {
         self.send(&Control::Hello(self.hello()));
