@@ -41,9 +41,12 @@ pub use naming::Naming;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
+use crate::identity::{Identity, key_path};
 use crate::known::{Known, today};
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
+use crate::room::names::start_of;
 use crate::secret::RoomSecret;
+use crate::wire::record::Nick;
 use input::Started;
 use output::Output;
 use print::{Printer, Shown, Style};
@@ -64,6 +67,8 @@ pub struct Options {
     pub quiet: bool,
     /// Run commands in piped text.
     pub commands: bool,
+    /// Our identity, where it is kept by nick, so that a new nick gets it, too.
+    pub identity: Option<Identity>,
     /// Links are not encrypted, which is told.
     pub plaintext: bool,
     /// What the room is closed with, for `/invite`.
@@ -119,9 +124,10 @@ pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
 struct Console {
     me: Person,
     json: bool,
-    secret: Option<RoomSecret>,
+    identity: Option<Identity>,
     known: Known,
     naming: Naming,
+    secret: Option<RoomSecret>,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -146,9 +152,10 @@ impl Console {
         Self {
             me: options.me.clone(),
             json: options.json,
-            secret: options.secret.clone(),
+            identity: options.identity.clone(),
             known,
             naming: naming.clone(),
+            secret: options.secret.clone(),
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
@@ -214,10 +221,27 @@ impl Console {
         }
         self.show(event);
         match event {
+            Event::Renamed { member, .. } if member.id == self.me.id => self.bind_key(&member.nick),
             Event::Joined { member, .. } | Event::Renamed { member, .. } => self.meet(member),
             Event::Present(people) => people.iter().for_each(|person| self.meet(person)),
             _ => {}
         }
+    }
+
+    /// A name that we have taken is ours in later runs, too, unless it was somebody's on this machine.
+    fn bind_key(&mut self, nick: &Nick) {
+        let Some(identity) = &self.identity else { return };
+        let trouble = match key_path(nick.as_str()).and_then(|path| identity.keep_also(&path)) {
+            Ok(id) if id == self.me.id => return,
+            Ok(id) => {
+                let (other, mine) = (start_of(&id, Some(&self.me.id)), start_of(&self.me.id, Some(&id)));
+                format!(
+                    "{nick} has a key of its own here ({other}): this run keeps yours ({mine}); a run begun with --nick {nick} has the other"
+                )
+            }
+            Err(error) => format!("this run goes on as {nick}, later ones may have another key: {error}"),
+        };
+        self.event(&Event::Warning(trouble));
     }
 
     /// Whoever has a name to himself is held to the key that it had before. Where two have it, both are

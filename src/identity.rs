@@ -158,6 +158,17 @@ impl Identity {
         }
     }
 
+    /// Keeps this identity in another file, too; where there is a key already, that stays. Whose it is now.
+    pub fn keep_also(&self, path: &Path) -> Result<Id, IdentityError> {
+        match self.save(path) {
+            Err(FileError { fault: Fault::Io(error), .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(Self::load(path)?.id)
+            }
+            Err(error) => Err(IdentityError::File(error)),
+            Ok(()) => Ok(self.id),
+        }
+    }
+
     fn load(path: &Path) -> Result<Self, IdentityError> {
         let damaged = || IdentityError::Damaged { path: path.to_owned() };
         let text = private::read(path, KEY_FILE_BYTES_MAX).map_err(|error| match error.fault {

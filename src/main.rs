@@ -180,6 +180,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         color: args.color,
         quiet: args.quiet,
         commands: args.commands,
+        identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
         plaintext: args.plaintext,
         secret,
         input,

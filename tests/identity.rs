@@ -251,3 +251,19 @@ fn a_secret_does_not_show_in_debug_output() {
     let text = format!("{identity:?}");
     assert!(text.contains(&identity.id().short()) && !text.contains("0909") && !text.contains("[9"), "{text}");
 }
+
+#[test]
+fn a_key_is_kept_for_another_nick_unless_that_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [alice, bob, carol] = ["alice.key", "bob.key", "carol.key"].map(|name| folder.path().join(name));
+    let mine = Identity::load_or_create(&alice).unwrap();
+    let hers = Identity::load_or_create(&carol).unwrap().id();
+    assert_eq!(mine.keep_also(&bob).unwrap(), mine.id());
+    assert_eq!(mine.keep_also(&bob).unwrap(), mine.id(), "again is as once");
+    assert_eq!(mode(&bob), 0o600);
+    assert_eq!(Identity::load_or_create(&bob).unwrap().id(), mine.id());
+    assert_eq!(mine.keep_also(&carol).unwrap(), hers);
+    assert_eq!(Identity::load_or_create(&carol).unwrap().id(), hers);
+    fs::write(&bob, "damaged").unwrap();
+    assert!(matches!(mine.keep_also(&bob).unwrap_err(), IdentityError::Damaged { .. }));
+}

@@ -376,6 +376,7 @@ fn a_ticket_typed_at_a_prompt_does_not_show() {
     let around = r#"stty echo rows 24 cols 200; "$@"; echo "code=$? $(stty -a | grep -o -- '-\?echo\b')." "#;
     command.args(["-c", around, "sh", env!("CARGO_BIN_EXE_hobnob"), "--ephemeral", "--no-listen", "--nick", "bob"]);
     command.args(["--color", "never", "--ticket", "-"]).env("TERM", "xterm").env_remove("RUST_LOG");
+    command.env("XDG_DATA_HOME", support::NO_FOLDER);
     let options = Options::new().timeout_ms(u64::try_from(PATIENCE.as_millis()).ok()).strip_ansi_escape_codes(true);
     let mut session = spawn_with_options(command, options).expect("a shell in a pty");
     session.exp_string("ticket (not shown): ").expect("a prompt");

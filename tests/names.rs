@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, json};
 use hobnob::identity::Id;
@@ -305,4 +307,44 @@ fn a_pipe_with_a_taken_name_says_nothing_about_it() {
     alice.wait_for_said("alice", &["from a pipe".to_owned()]);
     assert_eq!(pipe.exit_code(), 0);
     assert_eq!(pipe.stderr(), "");
+}
+
+/// A run with the keys and acquaintances of a folder, whose commands come through a pipe.
+fn living_in(folder: &std::path::Path, nick: &str, args: &[&str]) -> Node {
+    let mut command = support::with_identity(nick);
+    command.env("XDG_DATA_HOME", folder).args(["--commands", "--listen", "127.0.0.1:0"]).args(args);
+    Node::start(nick, command, Stdio::piped())
+}
+
+#[test]
+fn a_new_name_has_the_old_key_in_later_runs_unless_it_had_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let carol = living_in(folder.path(), "carol", &[]);
+    let hers = carol.id();
+    carol.finish();
+    let mut alice = living_in(folder.path(), "alice", &[]);
+    let mine = alice.id();
+    alice.say("/nick ally\n/nick carol");
+    let warned = alice.wait_for("a word", |event| event["event"] == "warning");
+    let text = warned["text"].as_str().expect("a text");
+    assert!(text.contains(&hers[..8]) && text.contains(&mine[..8]), "{text}");
+    alice.finish();
+    for (nick, id) in [("alice", &mine), ("ally", &mine), ("carol", &hers)] {
+        let node = living_in(folder.path(), nick, &[]);
+        assert_eq!(node.id(), *id, "{nick}");
+        node.finish();
+    }
+}
+
+#[test]
+fn a_run_that_keeps_its_key_elsewhere_binds_it_to_no_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("some.key");
+    for args in [["--ephemeral", "--quiet"], ["--identity", key.to_str().expect("text")]] {
+        let mut node = living_in(folder.path(), "alice", &args);
+        node.say("/nick ally");
+        node.wait_for("the new name", |event| event["event"] == "renamed");
+        node.finish();
+        assert!(!folder.path().join("hobnob/keys").exists());
+    }
 }
