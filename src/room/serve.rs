@@ -60,10 +60,19 @@ impl Room {
     /// feed is evicted. A peer that has linked since, or asked since, does not have it either, and what
     /// each of them has is not remembered. To one that has it all the notice says nothing.
     fn gap_before(&self, feed: FeedId, number: u64) -> Option<Frame> {
-        let to = number - 1;
-        let is_kept = self.log.feed(&feed).is_some_and(|kept| kept.post(to).is_some());
-        let gap = Control::Gap { author: feed.author, session: feed.session, from: 1, to };
-        (to > 0 && !is_kept).then(|| gap.encode())
+        let to = number.checked_sub(1).filter(|to| *to > 0 && !self.keeps(feed, *to))?;
+        Some(self.gap(feed, to, to))
+    }
+
+    /// A gap notice. Where what is before it is not kept either, nobody knows how much of that the peer has: then
+    /// the notice begins at the beginning, so that it fits any peer.
+    fn gap(&self, feed: FeedId, from: u64, to: u64) -> Frame {
+        let from = if self.keeps(feed, from.saturating_sub(1)) { from } else { 1 };
+        Control::Gap { author: feed.author, session: feed.session, from, to }.encode()
+    }
+
+    fn keeps(&self, feed: FeedId, number: u64) -> bool {
+        self.log.feed(&feed).is_some_and(|kept| kept.post(number).is_some())
     }
 
     /// Sends what a link lacks of an open feed, as far as its outbox takes it.
@@ -103,8 +112,7 @@ impl Room {
         let Some(post) = kept.next_post(cursor) else { return Some((kept.have + 1, Vec::new())) };
         let mut frames = Vec::with_capacity(2);
         if post.number > cursor {
-            let gap = Control::Gap { author: feed.author, session: feed.session, from: cursor, to: post.number - 1 };
-            frames.push(gap.encode());
+            frames.push(self.gap(feed, cursor, post.number - 1));
         }
         frames.push(Arc::clone(&post.frame));
         Some((post.number + 1, frames))

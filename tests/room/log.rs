@@ -179,7 +179,27 @@ fn whoever_comes_after_a_refused_post_is_told_of_it() {
     alice.at = WALL_START;
     bob.post(a, &alice.say("four"));
     let sent = bob.sent(d);
-    assert_eq!((controls_of(&sent), numbers(&posts_of(&sent))), (vec![alice.gap(1, 3)], vec![4]));
+    assert_eq!((controls_of(&sent), numbers(&posts_of(&sent))), (vec![alice.gap(3, 3)], vec![4]));
+}
+
+/// The same with a hole behind it.
+#[test]
+fn a_hole_behind_a_refused_post_is_told_from_the_beginning() {
+    let mut bob = Hand::new(config(1));
+    let (mut alice, carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let a = bob.level_link(&alice);
+    alice.at = WALL_START - POST_AGE_MS_MAX - 1;
+    bob.post(a, &alice.join());
+    let c = bob.link(&carol, &[]);
+    alice.at = WALL_START;
+    bob.control(a, alice.gap(2, 4));
+    bob.post(a, &alice.post_at(5, &Draft::Nick, false));
+    bob.sent(c);
+    bob.control(c, Control::News { feeds: vec![alice.entry(0)] });
+    bob.pass(2_000);
+    let sent = bob.sent(c);
+    assert!(controls_of(&sent).contains(&alice.gap(1, 4)), "{sent:?}");
+    assert_eq!(numbers(&posts_of(&sent)), [5]);
 }
 
 /// A refused post was promised to every newcomer, who asked for it every second, for ever.
