@@ -279,6 +279,9 @@ pub const COMMANDS_MAX: usize = 16;
 /// source behind it nothing is evicted unshown.
 pub const LOCAL_LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The longest line of the log, before what it quotes is filtered. The rest is cut: a fault may quote a frame.
+pub const LOG_LINE_BYTES_MAX: usize = 1_024;
+
 /// Events on the way from the router to the console.
 pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
 

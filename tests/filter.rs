@@ -13,6 +13,7 @@ use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, filter, filter_name, is_h
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, json};
 use hobnob::identity::Identity;
+use hobnob::limits::LOG_LINE_BYTES_MAX;
 use hobnob::room::event::{Event, Person};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use proptest::prelude::*;
@@ -314,16 +315,18 @@ proptest! {
 }
 
 #[test]
-fn what_the_log_quotes_is_one_line() {
+fn what_the_log_quotes_is_one_line_and_not_a_long_one() {
     let node = chatting("node", &["--plaintext", "-v"]);
     let mut eve = Wire::dial(&node.addr(), "eve");
     eve.greet();
-    eve.send_json("{\"type\":\"ping\",\"token\":\"\\u001b[2J\u{202e}\\n[now WARN] forged\"}");
+    let long = format!("\\u001b[2J\u{202e}\\n[now WARN] forged {}", "x".repeat(4 * LOG_LINE_BYTES_MAX));
+    eve.send_json(&format!(r#"{{"type":"ping","token":"{long}"}}"#));
     assert!(eve.reason().is_some());
     node.wait_for_stderr("forged");
     let stderr = node.stderr();
     for line in stderr.lines() {
-        assert!(line.starts_with("[20"), "{line:?}");
+        assert!(line.starts_with("[20") && line.len() <= 2 * LOG_LINE_BYTES_MAX, "{line:?}");
         assert!(!line.contains(|letter: char| letter.is_control() || is_hidden(letter)), "{line:?}");
     }
+    assert!(stderr.contains("forged x") && stderr.contains("x…\n"), "{stderr}");
 }

@@ -16,6 +16,8 @@ use crate::limits::{KEY_START_DIGITS_MIN, KEY_TAG_DIGITS_APART, KEY_TAG_DIGITS_M
 use super::event::Person;
 use super::skeleton::Skeleton;
 
+static NOBODY: BTreeSet<Id> = BTreeSet::new();
+
 /// The names of those who are here.
 #[derive(Debug, Default)]
 pub struct Names {
@@ -55,19 +57,18 @@ impl Names {
         self.people.values().map(|(person, _)| person)
     }
 
-    /// The others here whose names look like this person's.
-    pub fn lookalikes(&self, person: &Person) -> impl Iterator<Item = &Person> {
-        let mut ids = BTreeSet::new();
-        for form in self.skeleton(person).forms() {
-            ids.extend(self.forms.get(form).into_iter().flatten());
-        }
-        ids.remove(&person.id);
-        ids.into_iter().filter_map(|id| self.people.get(&id).map(|(person, _)| person))
-    }
-
-    /// The others here whose names look like that of somebody here as it is now.
-    pub fn lookalikes_now(&self, id: &Id) -> impl Iterator<Item = &Person> {
-        self.people.get(id).into_iter().flat_map(|(person, _)| self.lookalikes(person))
+    /// Takes a name down as `insert` does; those here who look alike now and did not before, up to so many. A crowd
+    /// of one name is not looked through.
+    pub fn newly_alike(&mut self, person: &Person, most: usize) -> Vec<Person> {
+        let before = self.people.get(&person.id).map(|(_, skeleton)| skeleton.clone());
+        self.insert(person);
+        let Some((_, now)) = self.people.get(&person.id) else { return Vec::new() };
+        let was_so = |form: &&str| before.as_ref().is_some_and(|before| before.forms().any(|known| known == *form));
+        let knew = |theirs: &Skeleton| before.as_ref().is_some_and(|before| before.meets(theirs));
+        let mut forms = now.forms().filter(|form| !was_so(form)).map(|form| self.forms.get(form).unwrap_or(&NOBODY));
+        let (one, other) = (forms.next().unwrap_or(&NOBODY), forms.next().unwrap_or(&NOBODY));
+        let others = one.union(other).filter(|id| **id != person.id).filter_map(|id| self.people.get(id));
+        others.filter(|(_, theirs)| !knew(theirs)).take(most).map(|(other, _)| other.clone()).collect()
     }
 
     /// What tells a person, here or not, from those here who look alike: the start of the key. `None` where

@@ -252,10 +252,7 @@ impl Roster {
 
     /// Takes a name down, and tells of those that now look alike and did not before.
     fn name(&mut self, member: Person) -> Option<Event> {
-        let before: BTreeSet<Id> = self.names.lookalikes_now(&member.id).map(|other| other.id).collect();
-        self.names.insert(&member);
-        let others = self.names.lookalikes(&member).filter(|other| !before.contains(&other.id));
-        let others: Vec<Person> = others.take(LOOKALIKES_TOLD_MAX).cloned().collect();
+        let others = self.names.newly_alike(&member, LOOKALIKES_TOLD_MAX);
         let passing = self.is_passing(&member.id) || others.iter().all(|other| self.is_passing(&other.id));
         (!others.is_empty()).then_some(Event::Clash { member, others, passing })
     }
