@@ -208,6 +208,10 @@ pub const MESH_LINKS_RANDOM: usize = 2;
 /// How long a surplus link is kept, so that a join is over before its first link goes.
 pub const SURPLUS_LINK_MS: u64 = 10_000;
 
+/// Members that are dialled in one /24, or IPv6 /64, of the Internet: an attacker has many addresses there for
+/// the price of one. More are passed over.
+pub const LINKS_PER_NETWORK_MAX: usize = 2;
+
 /// Members who vanished and are still dialled now and then, so that a healed cut merges again.
 pub const LOST_PEERS_MAX: usize = 64;
 
@@ -247,8 +251,31 @@ pub const POST_AHEAD_MS_MAX: u64 = 24 * 3_600_000;
 /// How far a peer's clock may push ours ahead (from the threat list: two minutes).
 pub const CLOCK_AHEAD_MS_MAX: u64 = 120_000;
 
-/// Feeds that a node knows of. Beyond, posts of new feeds are refused, with a warning.
+/// Feeds that a node knows of. Beyond, sessions that are over are forgotten, the longest silent first; where there is
+/// none, posts of new feeds are refused, with a warning.
 pub const FEEDS_MAX: usize = 16_384;
+
+/// Feeds of one author: a job that says something every minute is one more session each time. Beyond, the author's own
+/// older ones are forgotten; if all are present, the new one is refused.
+pub const SESSIONS_PER_AUTHOR_MAX: usize = 1_024;
+
+/// Up to so many sessions are counted anew at each input that changes them; more are on the next tick only: a crowd that
+/// joins one by one costs no more than its signatures.
+pub const MEMBERS_COUNTED_AT_ONCE: usize = 256;
+
+/// Sessions present at a time; with the largest joins, which are not evicted, they fill two fifths of the log. Beyond,
+/// new ones are refused, with a warning.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// When a table is full, one in so many of it is forgotten at once, so that it is not searched for each new one.
+pub const FEEDS_FORGOTTEN_PART: usize = 16;
+
+/// When there was nothing to forget, this long passes before it is searched again.
+pub const FEEDS_FULL_MS: u64 = 1_000;
+
+/// Feeds that a link begins, or tells of, and that nobody has asked for. A thousand who join at once are no offence.
+/// Beyond, they are turned away, and asked for when they go on.
+pub const LINK_NEW_FEEDS: Rate = Rate { burst: 4_096, window_ms: 60_000 };
 
 /// Feeds of which a link remembers something: all of ours and as many that only the peer has. A peer
 /// that names more makes them up, and its link is closed (`out-of-turn`).
@@ -262,6 +289,11 @@ pub const WAITING_BYTES_TOTAL_MAX: usize = 8 * 1024 * 1024;
 
 /// `leave` and `lost` younger than this are not evicted: who comes back must learn of them.
 pub const ENDING_KEPT_MS: u64 = 300_000;
+
+/// How old a post must be, by its author's clock, to count as one of the past although it comes as if it were said
+/// now. A session whose author has a later one is judged after `SESSION_SILENT_MS_MAX`. Wrong clocks are off by minutes, or an
+/// hour where daylight saving was got wrong (a guess).
+pub const REPLAYED_MS_MIN: u64 = 2 * 3_600_000;
 
 /// Claims of `lost` remembered per feed; they name different last numbers.
 pub const LOST_CLAIMS_MAX: usize = 8;
@@ -329,6 +361,10 @@ pub const MARK_AGAIN_MS: u64 = 2_000;
 /// A member without progress for this long stops holding up the source.
 pub const MEMBER_STALLED_MS: u64 = 2_000;
 
+/// Marks of one author that are answered for what little it has said since: ours come once in 250 ms, from each of its
+/// sessions. Those after `MARK_BYTES` are answered in any case, and the newest one beyond when its time comes.
+pub const MARK_ANSWERS: Rate = Rate { burst: 20, window_ms: 1_000 };
+
 /// Routes of marks remembered per feed.
 pub const MARK_ROUTES_MAX: usize = 16;
 
@@ -357,6 +393,10 @@ pub const LOST_JITTER_MS: u64 = 2_000;
 
 /// Posts of `lost` by this node. All its links may go at once, and each is told of. Beyond, they wait.
 pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_000 };
+
+/// How long a session may take to say that it is here, after somebody has said that it is lost: the claim must reach it
+/// and its answer must come back, over some ten links each way.
+pub const LOST_GRACE_MS: u64 = 1_500;
 
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
@@ -440,4 +480,6 @@ const _: () = assert!(
     (LINK_PING_AFTER_MS + LINK_PING_PHASES * TICK_MS) * 2 < LINK_SILENT_MS_MAX,
     "a link is pinged twice before it is closed"
 );
+const _: () = assert!(MEMBERS_MAX < FEEDS_MAX && SESSIONS_PER_AUTHOR_MAX < FEEDS_MAX, "there is room for the others");
+const _: () = assert!(LOST_GRACE_MS < LOST_AGAIN_MS, "a claim counts before it is made again");
 const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

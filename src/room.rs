@@ -14,15 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::identity::Id;
-use crate::limits::{LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, NEWS_MS, TICK_MS};
+use crate::limits::{
+    LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, MEMBERS_COUNTED_AT_ONCE, NEWS_MS, TICK_MS,
+};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Control, Domain, FeedId};
 
+mod address;
 mod boundary;
 mod bucket;
 mod door;
 pub mod event;
+mod feeds;
 mod flood;
 mod greet;
 mod hole;
@@ -41,6 +45,7 @@ mod report;
 pub mod rng;
 mod roster;
 mod serve;
+mod session;
 pub mod skeleton;
 mod watch;
 
@@ -74,6 +79,7 @@ pub struct Room {
     roster: roster::Roster,
     roster_changed_at: Option<u64>,
     members_due: bool,
+    members_counted_at: u64,
     overlay: Overlay,
     plan_due: bool,
     pace: pace::Pace,
@@ -81,6 +87,8 @@ pub struct Room {
     pulls: pull::Pulls,
     marks: mark::Marks,
     warned_of_feeds: bool,
+    /// Until then there is no room for new feeds.
+    feeds_full_until: u64,
     holes: BTreeMap<FeedId, hole::Hole>,
     watches: BTreeMap<FeedId, watch::Watch>,
     /// The posts of `lost` that we may make.
@@ -125,6 +133,7 @@ impl Room {
             roster: roster::Roster::default(),
             roster_changed_at: None,
             members_due: true,
+            members_counted_at: now.mono,
             overlay: Overlay::new(me, config.reach, &config.named),
             plan_due: true,
             pace: pace::Pace::new(),
@@ -132,6 +141,7 @@ impl Room {
             pulls: pull::Pulls::default(),
             marks: mark::Marks::default(),
             warned_of_feeds: false,
+            feeds_full_until: 0,
             holes: BTreeMap::new(),
             watches: BTreeMap::new(),
             losses: bucket::Bucket::default(),
@@ -284,13 +294,14 @@ impl Room {
             self.tell_news(out);
             self.answer_asked(out);
         }
+        self.answer_put_off(out);
         self.check_links(out);
         self.post_due(out);
         self.watch_vanished(out);
         self.start_dials(out);
         if now >= self.next_half_second_at {
             self.next_half_second_at = now + 500;
-            if self.roster.pass_time(now) {
+            if self.roster.pass_time(self.now.mono_signed()) {
                 self.roster_changed();
             }
             self.check_completion();
@@ -342,7 +353,8 @@ impl Room {
 
     /// What follows from every input: the roster as shown, the members that count, the end.
     fn settle(&mut self, out: &mut Vec<Output>) {
-        if std::mem::take(&mut self.members_due) {
+        let is_small = self.roster.present_count() <= MEMBERS_COUNTED_AT_ONCE;
+        if self.members_due && (is_small || self.now.mono >= self.members_counted_at + TICK_MS) {
             self.count_members();
         }
         if self.roster_changed_at.is_some() {
@@ -374,6 +386,7 @@ impl Room {
 
     /// Who is here decides who has to confirm. Once an input: a run may bring hundreds of joins.
     fn count_members(&mut self) {
+        (self.members_due, self.members_counted_at) = (false, self.now.mono);
         let me = self.me;
         let present = self.roster.present().map(|(feed, _)| *feed).filter(|feed| *feed != me);
         self.pace.set_members(present, self.now.mono);
@@ -391,14 +404,7 @@ impl Room {
         let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + forgotten_after;
         let forgotten: Vec<FeedId> = self.log.feeds().filter(|(_, feed)| dead(feed)).map(|(id, _)| *id).collect();
         for feed in forgotten {
-            self.log.forget(&feed);
-            self.roster.forget(&feed);
-            self.overlay.forget(&feed);
-            self.marks.forget(&feed);
-            out.push(Output::Seen { feed, number: 0, tail: 0 });
-            for link in self.links.values_mut() {
-                link.forget(&feed);
-            }
+            self.forget(feed, out);
         }
     }
 }

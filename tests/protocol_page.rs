@@ -422,6 +422,10 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("host of an address in a ticket", of(limits::HOST_BYTES_MAX), "bytes"),
         ("entries of a have or news", of(limits::FEEDS_PER_PAGE_MAX), ""),
         ("feeds", of(limits::FEEDS_MAX), ""),
+        ("feeds of an author", of(limits::SESSIONS_PER_AUTHOR_MAX), ""),
+        ("sessions present", of(limits::MEMBERS_MAX), ""),
+        ("new feeds on a link", limits::LINK_NEW_FEEDS.burst, ""),
+        ("which are forgiven within", limits::LINK_NEW_FEEDS.window_ms, "ms"),
         ("feeds named on a link", of(limits::LINK_FEEDS_MAX), ""),
         ("first line of a dialler", of(limits::PREAMBLE_BYTES_MAX), "bytes"),
         ("exit record in the clear", of(limits::CLEAR_EXIT_BYTES_MAX), "bytes"),
@@ -468,6 +472,8 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("unmarked for", limits::MARK_AFTER_MS, "ms"),
         ("unanswered for", limits::MARK_AGAIN_MS, "ms"),
         ("routes of marks, per feed", of(limits::MARK_ROUTES_MAX), ""),
+        ("marks of an author that are answered", limits::MARK_ANSWERS.burst, ""),
+        ("in", limits::MARK_ANSWERS.window_ms, "ms"),
         ("a member without progress", limits::MEMBER_STALLED_MS, "ms"),
         ("window at first", limits::WINDOW_BYTES_MIN, "bytes"),
         ("window at most", limits::WINDOW_BYTES_MAX, "bytes"),
@@ -476,6 +482,8 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("lost posted after", limits::LOST_AFTER_MS, "ms"),
         ("and up to, by chance", limits::LOST_JITTER_MS, "ms"),
         ("lost posted again after", limits::LOST_AGAIN_MS, "ms"),
+        ("lost counts after", limits::LOST_GRACE_MS, "ms"),
+        ("an old post played again", limits::REPLAYED_MS_MIN, "ms"),
         ("a goodbye", limits::LEAVE_MS_MAX, "ms"),
     ];
     let missing: Vec<String> = rows

@@ -36,6 +36,13 @@ impl Named {
     }
 }
 
+impl Now {
+    /// By the first clock, as a number from which can be counted back beyond its start.
+    pub(super) fn mono_signed(self) -> i64 {
+        i64::try_from(self.mono).unwrap_or(i64::MAX)
+    }
+}
+
 /// What a room is made with.
 #[derive(Debug, Clone)]
 pub struct Config {

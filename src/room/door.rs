@@ -9,7 +9,7 @@
 //! Only who comes in is judged here. Whom the user named is dialled, and never refused.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::identity::Id;
 use crate::limits::{
@@ -20,6 +20,7 @@ use crate::wire::end::End;
 use crate::wire::record::Hello;
 
 use super::LinkId;
+use super::address::{host_of, network_of};
 use super::bucket::Bucket;
 
 /// What becomes of somebody who knocks.
@@ -184,21 +185,5 @@ fn points_for(end: End) -> u64 {
         End::EmptyGap => 25,
         End::BadFrame | End::BadRecord | End::FutureNumber | End::OutOfTurn => 10,
         _ => 0,
-    }
-}
-
-/// What counts as one address: an IPv4 address, or the /64 that one customer has at least.
-fn host_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-    }
-}
-
-/// The network around an address: what one attacker may well have.
-pub(super) fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << 8))),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 80))),
     }
 }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use crate::limits::{
-    CLOCK_AHEAD_MS_MAX, ENDING_KEPT_MS, FEEDS_MAX, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX, SURPLUS_BYTES_MAX,
+    CLOCK_AHEAD_MS_MAX, ENDING_KEPT_MS, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX, REPLAYED_MS_MIN, SESSION_SILENT_MS_MAX,
+    SURPLUS_BYTES_MAX,
 };
 use crate::wire::end::End;
 use crate::wire::record::{Body, Control, FeedId, Label, Post};
@@ -15,6 +16,7 @@ use crate::wire::record::{Body, Control, FeedId, Label, Post};
 use super::event::{Event, Person};
 use super::links::{Link, Outgoing};
 use super::log::{Log, Worth};
+use super::roster::Moment;
 use super::{LinkId, Output, Room};
 
 /// Authors that are remembered for a clock that is ahead, so that each is told of once; a guess.
@@ -46,6 +48,10 @@ impl Room {
         {
             return self.close(link, End::Flood, out);
         }
+        if self.turns_away(link, feed, number, out) {
+            return;
+        }
+        let Some(state) = self.links.get_mut(&link) else { return };
         if let Some(incoming) = state.incoming.get_mut(&feed) {
             incoming.known = incoming.known.max(number);
             incoming.surplus = incoming.surplus.saturating_sub(post.frame.len() as u64);
@@ -53,19 +59,10 @@ impl Room {
                 incoming.ignored = false;
             }
         }
-        if have == 0 && self.log.feed(&feed).is_none() && self.log.feed_count() >= FEEDS_MAX {
-            self.warn_of_feeds();
-        } else if number == have + 1 {
+        if number == have + 1 {
             self.append(&post, Some(link), out);
         } else {
             self.post_behind_gap(link, post, out);
-        }
-    }
-
-    pub(super) fn warn_of_feeds(&mut self) {
-        if !std::mem::replace(&mut self.warned_of_feeds, true) {
-            let text = format!("more than {FEEDS_MAX} sessions known: posts of new ones are refused");
-            self.local.notice(Event::Warning(text));
         }
     }
 
@@ -146,15 +143,16 @@ impl Room {
 
     fn append_one(&mut self, post: &Arc<Post>, from: Option<LinkId>, out: &mut Vec<Output>) {
         let (feed, number) = (post.feed, post.number);
-        if self.is_untimely(post) {
+        if self.is_untimely(post) || self.log.was_forgotten(&feed, post.at) {
             self.skip(feed, number, out);
             return self.tell_clock(post, from, out);
         }
         self.clock = self.clock.max(post.at.min(self.now.wall + CLOCK_AHEAD_MS_MAX));
-        self.log.append(Arc::clone(post), self.now.mono);
+        self.log.append(Arc::clone(post), self.now);
         let tail = Label::read(&post.frame).map_or(0, |label| label.tail);
         out.push(Output::Seen { feed, number, tail });
-        self.fold(post, from);
+        let is_past = self.is_past(post, from);
+        self.fold(post, is_past, from);
         // Who comes, or has another name, is told before what they say.
         if self.roster_changed_at.is_some() {
             self.show_roster();
@@ -162,7 +160,7 @@ impl Room {
         if self.completion.covers(&feed, number) {
             self.local.hold_back(post);
         } else if feed != self.me || self.config.echo {
-            self.local.show(post, self.completion.is_under_way(), self.now.mono);
+            self.local.show(post, is_past, self.completion.is_under_way(), self.now.mono);
         }
         if post.ack && feed != self.me {
             self.answer_mark(feed, number, from, out);
@@ -170,7 +168,7 @@ impl Room {
         self.spread(post, from, out);
         self.evict();
         // Somebody took us for lost, now or at a number that we have just reached.
-        if self.roster.session(&self.me).is_some_and(|me| !me.is_present() && !me.has_left()) {
+        if self.roster.session(&self.me).is_some_and(|me| (me.is_claimed() || !me.is_present()) && !me.has_left()) {
             self.post_join(out);
         }
     }
@@ -201,17 +199,44 @@ impl Room {
         }
     }
 
-    fn fold(&mut self, post: &Post, from: Option<LinkId>) {
+    fn is_catching_up(&self, feed: &FeedId) -> bool {
+        self.pulls.is_under_way(feed) || self.completion.is_under_way()
+    }
+
+    /// How long ago a post was said, as its time says; where others of its session came as they were said, the error
+    /// of its author's clock is known.
+    fn age_of(&self, post: &Post) -> u64 {
+        let error = self.roster.session(&post.feed).and_then(|session| session.behind_ms).unwrap_or(0);
+        self.now.wall.saturating_sub(post.at).saturating_sub(error)
+    }
+
+    /// Whether a post that comes as if it were said now is from the past: somebody plays it again. What its own
+    /// author brings is not, and a clock may be off by less than what tells.
+    fn is_past(&self, post: &Post, from: Option<LinkId>) -> bool {
+        let Some(link) = from.and_then(|link| self.links.get(&link)) else { return false };
+        if self.is_catching_up(&post.feed) || link.is_linked_to(&post.feed.author) {
+            return false;
+        }
+        let age = self.age_of(post);
+        age > REPLAYED_MS_MIN || (age > SESSION_SILENT_MS_MAX && self.roster.is_succeeded(&post.feed, post.at))
+    }
+
+    fn fold(&mut self, post: &Post, is_past: bool, from: Option<LinkId>) {
         // What comes as it is said is new, whatever the author's clock says.
-        let catching_up = self.pulls.is_under_way(&post.feed) || self.completion.is_under_way();
-        let age = if catching_up { self.now.wall.saturating_sub(post.at) } else { 0 };
-        let written_at = i64::try_from(self.now.mono).unwrap_or(i64::MAX) - i64::try_from(age).unwrap_or(i64::MAX);
+        let is_live = !is_past && !self.is_catching_up(&post.feed);
+        let age = if is_live { 0 } else { self.age_of(post) };
+        let now = self.now.mono_signed();
+        let moment = Moment {
+            written_at: now.saturating_sub_unsigned(age),
+            live_behind_ms: is_live.then(|| self.now.wall.saturating_sub(post.at)),
+            now,
+        };
         if let Body::Join { addresses, .. } = &post.body {
             let via = from.and_then(|link| self.links.get(&link)).map(|link| link.remote.ip());
             self.overlay.learn(post.feed, addresses, via);
             self.plan_due = true;
         }
-        if self.roster.fold(post, written_at) {
+        if self.roster.fold(post, moment) {
             self.roster_changed();
         }
     }
@@ -223,9 +248,9 @@ impl Room {
         for link in self.links.values_mut().filter(|link| link.is_ready()) {
             link.outgoing.entry(feed).or_insert(Outgoing::Open { cursor });
         }
-        self.log.skip_to(feed, number, self.now.mono);
+        self.log.skip_to(feed, number, self.now);
         out.push(Output::Seen { feed, number, tail: 0 });
-        if self.roster.skip_to(feed, number) {
+        if self.roster.skip_to(feed, number, self.now.mono_signed()) {
             self.roster_changed();
         }
     }

@@ -39,6 +39,11 @@ impl Room {
         };
         let stream = state.incoming.get(&feed).and_then(|incoming| incoming.stream);
         if from > have + 1 && stream != Some(from) {
+            // The peer takes us to know a feed that we have forgotten.
+            if self.turns_away(link, feed, from, out) {
+                return;
+            }
+            let Some(state) = self.links.get(&link) else { return };
             let ignored = state.incoming.get(&feed).is_some_and(|incoming| incoming.ignored);
             if !ignored {
                 self.close(link, End::FutureNumber, out);

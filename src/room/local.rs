@@ -57,8 +57,8 @@ impl Local {
         }
     }
 
-    /// Shows a say; `later` is after the backlog.
-    pub(super) fn show(&mut self, post: &Post, later: bool, now: u64) {
+    /// Shows a say; `backlog` as one of the past, `later` after the backlog.
+    pub(super) fn show(&mut self, post: &Post, backlog: bool, later: bool, now: u64) {
         if !matches!(post.body, Body::Say { .. }) {
             return;
         }
@@ -68,7 +68,7 @@ impl Local {
         let bytes = post.frame.len();
         self.lag_bytes += bytes;
         let queue = if later { &mut self.held_back } else { &mut self.items };
-        queue.push_back(Item::Post { feed: post.feed, number: post.number, bytes, backlog: false });
+        queue.push_back(Item::Post { feed: post.feed, number: post.number, bytes, backlog });
     }
 
     /// Whether the user's side is behind and still moving, so that it is worth waiting for.

@@ -5,10 +5,14 @@
 //! could be told of the hole before it. Numbers never go: `have` stays when posts are evicted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::identity::Id;
+use crate::limits::CLOCK_AHEAD_MS_MAX;
 use crate::wire::record::{FeedId, Post};
+
+use super::Now;
 
 /// Where a post stands in the order in which this node appended.
 pub(super) type Position = u64;
@@ -22,6 +26,12 @@ pub(super) struct Feed {
     pub(super) whole_from: u64,
     /// When the feed last advanced, by the monotonic clock.
     pub(super) progress_at: u64,
+    /// All that it has brought.
+    pub(super) bytes_ever: u64,
+    /// When its newest post was written, or came if that was earlier; by the wall clock.
+    newest_at: u64,
+    /// Posts up to this time were shown before: the feed was forgotten since.
+    forgotten_at: u64,
     posts: BTreeMap<u64, (Position, Arc<Post>)>,
 }
 
@@ -53,14 +63,27 @@ struct Share {
     positions: BTreeSet<Position>,
 }
 
+/// An author's feeds.
+#[derive(Debug, Default)]
+struct Author {
+    feeds: usize,
+    /// The newest post of those that were forgotten.
+    forgotten_at: u64,
+}
+
 /// All feeds.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     feeds: BTreeMap<FeedId, Feed>,
+    authors: BTreeMap<Id, Author>,
+    /// The newest post of the authors that were forgotten.
+    forgotten_at: u64,
     order: BTreeMap<Position, (FeedId, u64)>,
     shares: BTreeMap<Id, Share>,
     by_size: BTreeSet<(usize, Id)>,
     bytes: usize,
+    /// Nothing could be evicted when so much was kept: not tried again below it.
+    tried_at_bytes: usize,
     next_position: Position,
 }
 
@@ -106,24 +129,56 @@ impl Log {
         self.bytes
     }
 
+    /// How many feeds of an author are known.
+    pub(super) fn feeds_of(&self, author: &Id) -> usize {
+        self.authors.get(author).map_or(0, |author| author.feeds)
+    }
+
+    /// The feeds of one author, or all.
+    pub(super) fn feeds_within(&self, author: Option<Id>) -> impl Iterator<Item = (&FeedId, &Feed)> {
+        let bound = |session| author.map(|author| FeedId { author, session });
+        let first = bound(0).map_or(Bound::Unbounded, Bound::Included);
+        let last = bound(u64::MAX).map_or(Bound::Unbounded, Bound::Included);
+        self.feeds.range((first, last))
+    }
+
+    /// Whether a post of that time belongs to what was seen and forgotten.
+    pub(super) fn was_forgotten(&self, id: &FeedId, at: u64) -> bool {
+        at <= self.feeds.get(id).map_or_else(|| self.forgotten_at_of(&id.author), |feed| feed.forgotten_at)
+    }
+
+    fn forgotten_at_of(&self, author: &Id) -> u64 {
+        self.authors.get(author).map_or(0, |author| author.forgotten_at).max(self.forgotten_at)
+    }
+
     fn feed_mut(&mut self, id: FeedId, now: u64) -> &mut Feed {
-        self.feeds.entry(id).or_insert_with(|| Feed {
-            have: 0,
-            whole_from: 1,
-            progress_at: now,
-            posts: BTreeMap::new(),
+        let forgotten_at = self.forgotten_at_of(&id.author);
+        let authors = &mut self.authors;
+        self.feeds.entry(id).or_insert_with(|| {
+            authors.entry(id.author).or_default().feeds += 1;
+            Feed {
+                have: 0,
+                whole_from: 1,
+                progress_at: now,
+                bytes_ever: 0,
+                newest_at: 0,
+                forgotten_at,
+                posts: BTreeMap::new(),
+            }
         })
     }
 
     /// Appends the next post of its feed.
-    pub(super) fn append(&mut self, post: Arc<Post>, now: u64) {
+    pub(super) fn append(&mut self, post: Arc<Post>, now: Now) {
         let position = self.next_position;
         self.next_position += 1;
         let (id, number, cost) = (post.feed, post.number, post.kept_bytes());
-        let feed = self.feed_mut(id, now);
+        let feed = self.feed_mut(id, now.mono);
         assert_eq!(number, feed.have + 1, "a feed is appended to in order");
         feed.have = number;
-        feed.progress_at = now;
+        feed.progress_at = now.mono;
+        feed.bytes_ever += post.frame.len() as u64;
+        feed.newest_at = feed.newest_at.max(post.at.min(now.wall + CLOCK_AHEAD_MS_MAX));
         feed.posts.insert(number, (position, post));
         self.order.insert(position, (id, number));
         self.resize_share(id.author, |share| {
@@ -134,12 +189,12 @@ impl Log {
     }
 
     /// Counts numbers as seen that will never be kept: a final hole, or a post that was refused.
-    pub(super) fn skip_to(&mut self, id: FeedId, number: u64, now: u64) {
-        let feed = self.feed_mut(id, now);
+    pub(super) fn skip_to(&mut self, id: FeedId, number: u64, now: Now) {
+        let feed = self.feed_mut(id, now.mono);
         assert!(number > feed.have, "have never falls");
         feed.have = number;
         feed.whole_from = number + 1;
-        feed.progress_at = now;
+        feed.progress_at = now.mono;
     }
 
     fn resize_share(&mut self, author: Id, change: impl FnOnce(&mut Share)) {
@@ -165,23 +220,39 @@ impl Log {
         });
     }
 
-    /// Evicts until the log fits. `worth` says what else stands in a post's way.
+    /// Evicts until the log fits, and a little further: so not every post that comes makes one go. `worth` says what
+    /// else stands in a post's way.
     pub(super) fn evict_to(&mut self, bytes_max: usize, worth: impl Fn(&Post) -> Worth) {
+        if self.bytes <= self.tried_at_bytes.min(2 * bytes_max) {
+            return;
+        }
         let passes = [(Worth::Ordinary, bytes_max), (Worth::Precious, bytes_max), (Worth::Needed, 2 * bytes_max)];
         for (limit, bytes_max) in passes {
-            while self.bytes > bytes_max {
-                let Some(position) = self.first_to_go(limit, &worth) else { break };
-                self.remove(position);
+            if self.bytes > bytes_max {
+                self.evict_pass(bytes_max - bytes_max / 64, limit, &worth);
             }
         }
+        self.tried_at_bytes = if self.bytes > bytes_max { self.bytes + bytes_max / 64 } else { 0 };
     }
 
-    /// The oldest evictable post of the author who holds most and has one.
-    fn first_to_go(&self, limit: Worth, worth: &impl Fn(&Post) -> Worth) -> Option<Position> {
-        self.by_size.iter().rev().find_map(|(_, author)| {
-            let share = self.shares.get(author)?;
-            share.positions.iter().copied().find(|position| self.may_go(*position, limit, worth))
-        })
+    /// Takes the oldest evictable post of the author who holds most and has one, again and again. What was found not to
+    /// be evictable is not looked at again.
+    fn evict_pass(&mut self, bytes_max: usize, limit: Worth, worth: &impl Fn(&Post) -> Worth) {
+        let mut looked_at: BTreeMap<Id, Position> = BTreeMap::new();
+        let mut sizes = self.by_size.clone();
+        while self.bytes > bytes_max
+            && let Some((_, author)) = sizes.pop_last()
+        {
+            let from = looked_at.get(&author).copied().unwrap_or(0);
+            let Some(share) = self.shares.get(&author) else { continue };
+            let next = share.positions.range(from..).copied().find(|position| self.may_go(*position, limit, worth));
+            let Some(position) = next else { continue };
+            looked_at.insert(author, position + 1);
+            self.remove(position);
+            if let Some(share) = self.shares.get(&author) {
+                sizes.insert((share.bytes, author));
+            }
+        }
     }
 
     fn may_go(&self, position: Position, limit: Worth, worth: &impl Fn(&Post) -> Worth) -> bool {
@@ -215,10 +286,21 @@ impl Log {
         }
     }
 
-    /// Forgets a feed of which nothing is kept.
+    /// Forgets a feed and all that is kept of it, but for how new it was.
     pub(super) fn forget(&mut self, id: &FeedId) {
-        if self.feeds.get(id).is_some_and(Feed::is_bare) {
-            self.feeds.remove(id);
+        let Some(feed) = self.feeds.get(id) else { return };
+        let newest_at = feed.newest_at;
+        let positions: Vec<Position> = feed.posts.values().map(|(position, _)| *position).collect();
+        for position in positions {
+            self.remove(position);
+        }
+        self.feeds.remove(id);
+        let Some(author) = self.authors.get_mut(&id.author) else { return };
+        author.feeds -= 1;
+        author.forgotten_at = author.forgotten_at.max(newest_at);
+        if author.feeds == 0 {
+            self.forgotten_at = self.forgotten_at.max(author.forgotten_at);
+            self.authors.remove(&id.author);
         }
     }
 }

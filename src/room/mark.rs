@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::limits::{MARK_RECENT_MS, MARK_ROUTES_MAX, OUTBOX_BYTES_MAX};
+use crate::identity::Id;
+use crate::limits::{MARK_ANSWERS, MARK_BYTES, MARK_RECENT_MS, MARK_ROUTES_MAX, OUTBOX_BYTES_MAX};
 use crate::wire::record::{Ack, FeedId};
 
+use super::bucket::Bucket;
 use super::{LinkId, Output, Room};
 
 /// Where marks came from, and which are not answered yet.
@@ -17,17 +19,28 @@ pub(super) struct Marks {
     by_feed: BTreeMap<FeedId, Routes>,
     /// Marks whose answers wait for this node's own output.
     unanswered: BTreeMap<FeedId, (u64, LinkId)>,
+    /// Marks that came too soon after others.
+    put_off: BTreeMap<FeedId, (u64, LinkId)>,
+    /// How many of an author's marks were answered.
+    answers: BTreeMap<Id, Bucket>,
     sharers: u64,
 }
 
 /// The links that brought a feed's last marked posts first.
 #[derive(Debug, Default)]
 struct Routes {
-    routes: VecDeque<(u64, LinkId)>,
+    links: VecDeque<(u64, LinkId)>,
     at: u64,
+    /// What the feed had brought when a mark of it was answered last.
+    answered_bytes: u64,
 }
 
 impl Marks {
+    /// How many feeds take memory here.
+    pub(super) fn feeds_remembered(&self) -> usize {
+        self.by_feed.len().max(self.unanswered.len()).max(self.put_off.len())
+    }
+
     pub(super) fn are_owed(&self) -> bool {
         !self.unanswered.is_empty()
     }
@@ -35,6 +48,13 @@ impl Marks {
     /// Forgets a feed that is no more.
     pub(super) fn forget(&mut self, feed: &FeedId) {
         self.by_feed.remove(feed);
+        self.unanswered.remove(feed);
+        self.put_off.remove(feed);
+    }
+
+    /// Forgets an author of whom no feed is known.
+    pub(super) fn forget_author(&mut self, author: &Id) {
+        self.answers.remove(author);
     }
 
     /// Other feeds with a recent mark: their windows share the log with ours.
@@ -53,14 +73,40 @@ impl Room {
         let Some(link) = from else { return };
         let marks = self.marks.by_feed.entry(feed).or_default();
         marks.at = self.now.mono;
-        marks.routes.push_back((number, link));
-        if marks.routes.len() > MARK_ROUTES_MAX {
-            marks.routes.pop_front();
+        marks.links.push_back((number, link));
+        if marks.links.len() > MARK_ROUTES_MAX {
+            marks.links.pop_front();
         }
         if self.local.is_behind(self.now.mono) {
             self.marks.unanswered.insert(feed, (number, link));
-        } else {
+        } else if self.may_answer(feed) {
             self.answer(feed, number, link, out);
+        } else {
+            self.marks.put_off.insert(feed, (number, link));
+        }
+    }
+
+    /// Each mark makes every member sign an answer: who says little has few of them answered at a time.
+    fn may_answer(&mut self, feed: FeedId) -> bool {
+        let bytes = self.log.feed(&feed).map_or(0, |feed| feed.bytes_ever);
+        let Some(marks) = self.marks.by_feed.get_mut(&feed) else { return true };
+        let has_said_much = bytes >= marks.answered_bytes + MARK_BYTES;
+        let bucket = self.marks.answers.entry(feed.author).or_default();
+        let may = has_said_much || bucket.pour(1, MARK_ANSWERS, self.now.mono);
+        if may {
+            marks.answered_bytes = bytes;
+        }
+        may
+    }
+
+    /// Answers the newest of the marks that came too soon, when their time has come.
+    pub(super) fn answer_put_off(&mut self, out: &mut Vec<Output>) {
+        for (feed, (number, link)) in std::mem::take(&mut self.marks.put_off) {
+            if self.may_answer(feed) {
+                self.answer(feed, number, link, out);
+            } else {
+                self.marks.put_off.insert(feed, (number, link));
+            }
         }
     }
 
@@ -86,7 +132,7 @@ impl Room {
         }
         let Some(marks) = self.marks.by_feed.get(&ack.feed) else { return };
         // Where that link is gone the ack is dropped: the way of an older mark may lead back to here.
-        let route = marks.routes.iter().rev().find(|(number, _)| *number <= ack.last);
+        let route = marks.links.iter().rev().find(|(number, _)| *number <= ack.last);
         if let Some(link) = route.map(|(_, link)| *link) {
             self.send_ack(link, &ack, out);
         }

@@ -4,7 +4,7 @@
 //! want each of them, and to quiet each of them again. Posts are not counted here: they are served by bytes,
 //! in turn, and a paste is no offence.
 
-use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ENTRIES_PER_ASK, LINK_LOSSES};
+use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ENTRIES_PER_ASK, LINK_LOSSES, LINK_NEW_FEEDS};
 use crate::wire::record::Control;
 
 use super::bucket::Bucket;
@@ -14,6 +14,7 @@ use super::bucket::Bucket;
 pub(super) struct Meter {
     asks: Bucket,
     chatter: Bucket,
+    new_feeds: Bucket,
     losses: Bucket,
 }
 
@@ -33,6 +34,11 @@ impl Meter {
     /// A gap notice was followed by its post: it was none too many.
     pub(super) fn gap_was_good(&mut self) {
         self.asks.take_back(1, LINK_ASKS);
+    }
+
+    /// Whether the link may bring one more feed that nobody has asked for.
+    pub(super) fn allows_feed(&mut self, now: u64) -> bool {
+        self.new_feeds.pour(1, LINK_NEW_FEEDS, now)
     }
 
     /// Whether the peer may tell of one more lost session.

@@ -11,12 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::identity::Id;
 use crate::limits::{
-    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, LOST_PEERS_MAX, MESH_FULL_PEERS_MAX,
-    MESH_LINKS_RANDOM, MESH_LINKS_UNDIALABLE, SMALL_ROOM_MEMBERS,
+    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, LINKS_PER_NETWORK_MAX,
+    LOST_PEERS_MAX, MESH_FULL_PEERS_MAX, MESH_LINKS_RANDOM, MESH_LINKS_UNDIALABLE, SMALL_ROOM_MEMBERS,
 };
 use crate::wire::record::FeedId;
 
 use super::Named;
+use super::address::{Scope, dialled_network_of, may_dial, scope};
 use super::rng::Rng;
 
 /// The pause before a node is dialled again with which a link ended for broken rules; a guess.
@@ -139,6 +140,11 @@ impl Overlay {
         self.book.insert(session, addresses.iter().filter(usable).copied().collect());
     }
 
+    /// How many sessions take memory here.
+    pub(super) fn sessions_remembered(&self) -> usize {
+        self.book.len().max(self.members.len()).max(self.dials.len())
+    }
+
     pub(super) fn forget(&mut self, session: &FeedId) {
         self.book.remove(session);
         self.members.remove(session);
@@ -149,17 +155,10 @@ impl Overlay {
     pub(super) fn plan(&mut self, present: impl Iterator<Item = FeedId>, lost: impl Iterator<Item = FeedId>, now: u64) {
         let dialable = |session: &FeedId| self.book.get(session).is_some_and(|addresses| !addresses.is_empty());
         self.ring = present.filter(|session| *session != self.me && dialable(session)).collect();
-        let lost: Vec<FeedId> = lost.filter(dialable).take(LOST_PEERS_MAX).collect();
-        self.desired = match self.reach {
-            Reach::NamedOnly => BTreeSet::new(),
-            Reach::Undialable => self.closest(self.me.author, MESH_LINKS_UNDIALABLE),
-            Reach::Dialable if self.ring.len() <= MESH_FULL_PEERS_MAX => self.ring.iter().copied().collect(),
-            Reach::Dialable => {
-                let mut desired = self.closest(self.me.author, MESH_LINKS_RANDOM);
-                desired.extend(self.successor());
-                desired
-            }
-        };
+        let mut networks = Networks::default();
+        let lost = lost.filter(dialable).filter(|session| self.has_room(session, &mut networks));
+        let lost: Vec<FeedId> = lost.take(LOST_PEERS_MAX).collect();
+        self.desired = self.choose();
         if self.reach == Reach::NamedOnly {
             return;
         }
@@ -173,9 +172,36 @@ impl Overlay {
         self.wanted = wanted;
     }
 
+    /// Whom we link to. At most a few of one network: who has many addresses in one place does not surround us. The
+    /// successor comes first, so that the ring is closed all the same.
+    fn choose(&self) -> BTreeSet<FeedId> {
+        let mut networks = Networks::default();
+        let mut desired = BTreeSet::new();
+        let count = match self.reach {
+            Reach::NamedOnly => return desired,
+            Reach::Undialable => MESH_LINKS_UNDIALABLE,
+            Reach::Dialable => {
+                let successor = self.successor().filter(|session| self.has_room(session, &mut networks));
+                desired.extend(successor);
+                MESH_LINKS_RANDOM
+            }
+        };
+        let is_small = self.reach == Reach::Dialable && self.ring.len() <= MESH_FULL_PEERS_MAX;
+        let ranked = if is_small { self.ring.clone() } else { self.ranked(self.me.author) };
+        let successor = desired.first().copied();
+        let fits = |session: &FeedId| Some(*session) == successor || self.has_room(session, &mut networks);
+        desired.extend(ranked.into_iter().filter(fits).take(if is_small { MESH_FULL_PEERS_MAX } else { count }));
+        desired
+    }
+
+    /// Whether one more peer fits its networks; it takes its place there.
+    fn has_room(&self, session: &FeedId, networks: &mut Networks) -> bool {
+        networks.admit(self.book.get(session).map_or(&[], Vec::as_slice))
+    }
+
     /// Members drawn by a hash of both ids: each pair of nodes ranks each other alike at all times,
     /// whoever else is there.
-    fn closest(&self, of: Id, count: usize) -> BTreeSet<FeedId> {
+    fn ranked(&self, of: Id) -> Vec<FeedId> {
         let mut ranked: Vec<(u64, FeedId)> = self
             .ring
             .iter()
@@ -184,7 +210,7 @@ impl Overlay {
             .map(|session| (draw(of, session.author), *session))
             .collect();
         ranked.sort_unstable();
-        ranked.into_iter().take(count).map(|(_, session)| session).collect()
+        ranked.into_iter().map(|(_, session)| session).collect()
     }
 
     /// The next member after us in the ring of ids that does not fail to answer.
@@ -363,44 +389,29 @@ impl Overlay {
     }
 }
 
+/// How many peers are dialled in each network. Those of our own, private or loopback, are not counted: there
+/// all the others may well be.
+#[derive(Debug, Default)]
+struct Networks(BTreeMap<IpAddr, usize>);
+
+impl Networks {
+    fn admit(&mut self, addresses: &[SocketAddr]) -> bool {
+        let is_global = |addr: &&SocketAddr| scope(addr.ip()) == Some(Scope::Global);
+        let networks = addresses.iter().filter(is_global).map(|addr| dialled_network_of(addr.ip()));
+        let networks: BTreeSet<IpAddr> = networks.collect();
+        let has_room = |network: &IpAddr| self.0.get(network).is_none_or(|count| *count < LINKS_PER_NETWORK_MAX);
+        if !networks.iter().all(has_room) {
+            return false;
+        }
+        for network in networks {
+            *self.0.entry(network).or_default() += 1;
+        }
+        true
+    }
+}
+
 /// The weight of a pair: the smallest are linked.
 fn draw(of: Id, other: Id) -> u64 {
     let head = |id: &Id| id.0.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     super::rng::mix(head(&of).rotate_left(17) ^ super::rng::mix(head(&other)))
-}
-
-/// How far an address reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
-    Global,
-    Private,
-    Loopback,
-}
-
-/// `None` for what is no address of one node.
-fn scope(ip: IpAddr) -> Option<Scope> {
-    let (loopback, private, nowhere) = match ip.to_canonical() {
-        IpAddr::V4(ip) => (
-            ip.is_loopback(),
-            ip.is_private() || ip.is_link_local(),
-            ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast(),
-        ),
-        IpAddr::V6(ip) => (
-            ip.is_loopback(),
-            ip.is_unique_local() || ip.is_unicast_link_local(),
-            ip.is_unspecified() || ip.is_multicast(),
-        ),
-    };
-    match (loopback, private, nowhere) {
-        (_, _, true) => None,
-        (true, _, _) => Some(Scope::Loopback),
-        (_, true, _) => Some(Scope::Private),
-        _ => Some(Scope::Global),
-    }
-}
-
-/// Loopback and private addresses are dialled only when they were learned over a link of the same
-/// scope or a nearer one: nobody can make this node knock at doors of its own network.
-fn may_dial(addr: IpAddr, via: IpAddr) -> bool {
-    scope(addr).is_some_and(|target| target == Scope::Global || scope(via) >= Some(target))
 }

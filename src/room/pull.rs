@@ -52,6 +52,17 @@ impl Pulls {
         self.under_way.contains_key(feed)
     }
 
+    /// How many feeds take memory here.
+    pub(super) fn feeds_remembered(&self) -> usize {
+        self.lacking.len().max(self.under_way.len())
+    }
+
+    /// Forgets a feed that is no more.
+    pub(super) fn forget(&mut self, feed: &FeedId) {
+        self.lacking.remove(feed);
+        self.under_way.remove(feed);
+    }
+
     pub(super) fn are_under_way(&self) -> bool {
         !self.under_way.is_empty()
     }
@@ -106,9 +117,14 @@ impl Room {
         let Some(state) = self.links.get_mut(&link).filter(|state| state.is_ready()) else {
             return self.close(link, End::OutOfTurn, out);
         };
-        if self.log.feed(&feed).is_none() && (self.log.feed_count() >= FEEDS_MAX || number == 0) {
-            return;
+        if self.log.feed(&feed).is_none() {
+            let is_awaited = self.pulls.lacking.contains_key(&feed);
+            let is_allowed = number > 0 && (is_awaited || state.meter.allows_feed(self.now.mono));
+            if !is_allowed || !self.takes(&feed, out) {
+                return;
+            }
         }
+        let Some(state) = self.links.get_mut(&link) else { return };
         state.note_known(feed, number);
         if let Some(incoming) = state.incoming.get_mut(&feed) {
             incoming.open = false;
@@ -132,8 +148,7 @@ impl Room {
                 }
                 continue;
             }
-            if self.log.feed(feed).is_none() && self.log.feed_count() >= FEEDS_MAX {
-                self.warn_of_feeds();
+            if !self.takes(feed, out) {
                 continue;
             }
             self.lack(*feed, PULL_MS);
@@ -229,7 +244,7 @@ impl Room {
     }
 
     /// Notes that a link has more of a feed.
-    fn lack(&mut self, feed: FeedId, patience_ms: u64) {
+    pub(super) fn lack(&mut self, feed: FeedId, patience_ms: u64) {
         let now = self.now.mono;
         let lacking = &mut self.pulls.lacking;
         if lacking.len() < FEEDS_MAX || lacking.contains_key(&feed) {

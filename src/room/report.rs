@@ -22,6 +22,10 @@ pub struct View {
     pub log_bytes: usize,
     /// What waits behind gaps.
     pub waiting_bytes: usize,
+    /// Sessions known, present or not.
+    pub sessions: usize,
+    /// Feeds of which something is remembered, in the map that has the most of them.
+    pub feeds: usize,
 }
 
 impl Room {
@@ -34,6 +38,8 @@ impl Room {
             links: self.links.values().filter_map(|link| Some((link.session()?, link.queued_bytes))).collect(),
             log_bytes: self.log.bytes(),
             waiting_bytes: self.waiting_bytes(),
+            sessions: self.roster.session_count(),
+            feeds: self.feeds_remembered(),
         }
     }
 

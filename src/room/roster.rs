@@ -1,76 +1,21 @@
 //! The roster: who is here, folded from the posts.
 //!
 //! A session is present from its first post until its leave, a `lost` that names its very last
-//! number, or silence. A member is an identity with at least one session present. The fold of a
+//! number and is not answered in a moment, or silence. A member is an identity with at least one session present. The fold of a
 //! session depends on that session's posts and on the claims about it, not on the order in which
 //! they arrive, so all nodes that hold the same posts agree.
 //!
 //! It also knows whose names look alike, this node's own among them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use crate::identity::Id;
-use crate::limits::{LOOKALIKES_TOLD_MAX, LOST_CLAIMS_MAX, SESSION_SILENT_MS_MAX};
-use crate::wire::record::{Body, FeedId, Nick, Post};
+use crate::limits::LOOKALIKES_TOLD_MAX;
+use crate::wire::record::{Body, FeedId, Post};
 
 use super::event::{Event, Person};
 use super::names::Names;
-
-/// What is known of a session.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) nick: Nick,
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) passing: bool,
-    /// The time of its first post, by its author's clock.
-    pub(super) since: u64,
-    /// The number of its newest post that was folded.
-    last: u64,
-    /// The newest join's number; a session that joins anew is alive.
-    pub(super) joined_at_number: u64,
-    left: Option<String>,
-    /// The last numbers that claims of `lost` name.
-    lost_at: BTreeSet<u64>,
-    /// When its newest post was written, or arrived if that was earlier; by the monotonic clock, and
-    /// below its zero for what is older than this run.
-    spoke_at: i64,
-    silent: bool,
-    /// As told to the user.
-    shown: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Present,
-    Left,
-    Lost,
-}
-
-impl Session {
-    fn presence(&self) -> Presence {
-        if self.left.is_some() {
-            Presence::Left
-        } else if self.silent || self.lost_at.contains(&self.last) {
-            Presence::Lost
-        } else {
-            Presence::Present
-        }
-    }
-
-    pub(super) fn is_present(&self) -> bool {
-        self.last > 0 && self.presence() == Presence::Present
-    }
-
-    pub(super) fn has_left(&self) -> bool {
-        self.left.is_some()
-    }
-
-    /// Whether the join of this number is what keeps the session on record.
-    pub(super) fn needs_join(&self, number: u64) -> bool {
-        self.joined_at_number == number && self.is_present()
-    }
-}
+use super::session::{Claims, Presence, Session, add_claim};
 
 #[derive(Debug)]
 struct Shown {
@@ -92,7 +37,19 @@ pub(super) struct Roster {
     /// Sessions whose presence may have changed since it was told.
     dirty: BTreeSet<FeedId>,
     /// Claims about sessions of which no post has come yet.
-    early_claims: BTreeMap<FeedId, BTreeSet<u64>>,
+    early_claims: BTreeMap<FeedId, Claims>,
+    present: usize,
+}
+
+/// When a post was written, or seen if that was earlier.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// By the monotonic clock, and below its zero for what is older than this run.
+    pub(super) written_at: i64,
+    /// It came as it was said; so far its author's clock is behind ours.
+    pub(super) live_behind_ms: Option<u64>,
+    /// Now.
+    pub(super) now: i64,
 }
 
 /// Claims about unknown sessions that are kept; a guess, and more are dropped: `lost` is repeated.
@@ -105,6 +62,23 @@ impl Roster {
 
     pub(super) fn is_present(&self, id: &FeedId) -> bool {
         self.sessions.get(id).is_some_and(Session::is_present)
+    }
+
+    /// How many sessions are present.
+    pub(super) fn present_count(&self) -> usize {
+        self.present
+    }
+
+    /// How many sessions are known.
+    pub(super) fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether a later session of the same author began after a time.
+    pub(super) fn is_succeeded(&self, feed: &FeedId, at: u64) -> bool {
+        let first = FeedId { author: feed.author, session: 0 };
+        let last = FeedId { author: feed.author, session: u64::MAX };
+        self.sessions.range(first..=last).any(|(other, session)| other != feed && session.since > at)
     }
 
     pub(super) fn present(&self) -> impl Iterator<Item = (&FeedId, &Session)> {
@@ -120,84 +94,69 @@ impl Roster {
     }
 
     /// Takes in a post; returns whether who is here, or somebody's name, may have changed.
-    /// `written_at` is when it was written or seen, by the monotonic clock.
-    pub(super) fn fold(&mut self, post: &Post, written_at: i64) -> bool {
+    pub(super) fn fold(&mut self, post: &Post, moment: Moment) -> bool {
         let early = self.early_claims.remove(&post.feed);
-        let session = self.sessions.entry(post.feed).or_insert_with(|| Session {
-            nick: post.nick.clone(),
-            addresses: Vec::new(),
-            passing: false,
-            since: post.at,
-            last: 0,
-            joined_at_number: 0,
-            left: None,
-            lost_at: early.unwrap_or_default(),
-            spoke_at: written_at,
-            silent: false,
-            shown: false,
-        });
-        let before = (session.is_present(), session.nick.clone());
-        session.nick = post.nick.clone();
-        session.last = post.number;
-        session.spoke_at = written_at;
-        session.silent = false;
-        session.lost_at = session.lost_at.split_off(&post.number);
-        match &post.body {
-            Body::Join { addresses, passing } => {
-                session.addresses.clone_from(addresses);
-                session.passing = *passing;
-                session.joined_at_number = post.number;
-            }
-            Body::Leave { why } => session.left = Some(why.clone()),
-            Body::Say { .. } | Body::Nick | Body::Mark | Body::Unknown | Body::Lost { .. } => {}
+        let session = self.sessions.entry(post.feed).or_insert_with(|| Session::new(post, early.unwrap_or_default()));
+        let renamed = session.nick != post.nick;
+        session.fold(post, moment.written_at);
+        session.behind_ms = session.behind_ms.into_iter().chain(moment.live_behind_ms).min();
+        let mut changed = self.settle(post.feed, moment.now);
+        if renamed {
+            changed |= self.dirty.insert(post.feed);
         }
-        let changed = before != (session.is_present(), session.nick.clone());
-        if changed {
-            self.dirty.insert(post.feed);
+        if let Body::Lost { feed, last } = &post.body {
+            changed |= self.claim_lost(*feed, *last, moment);
         }
-        match &post.body {
-            Body::Lost { feed, last } => self.claim_lost(*feed, *last) || changed,
-            _ => changed,
+        changed
+    }
+
+    /// Looks at one session anew; returns whether its presence has changed.
+    fn settle(&mut self, feed: FeedId, now: i64) -> bool {
+        let Some(session) = self.sessions.get_mut(&feed) else { return false };
+        let before = session.is_present();
+        session.settle(now);
+        let after = session.is_present();
+        if before != after {
+            self.dirty.insert(feed);
+            self.present = self.present + usize::from(after) - usize::from(before);
         }
+        before != after
     }
 
     /// Numbers that will never come count as seen; returns whether that changed who is here.
-    pub(super) fn skip_to(&mut self, feed: FeedId, number: u64) -> bool {
+    pub(super) fn skip_to(&mut self, feed: FeedId, number: u64, now: i64) -> bool {
         let Some(session) = self.sessions.get_mut(&feed) else { return false };
-        let before = session.is_present();
         session.last = number;
-        session.is_present() != before && self.dirty.insert(feed)
+        self.settle(feed, now)
     }
 
-    fn claim_lost(&mut self, feed: FeedId, last: u64) -> bool {
+    fn claim_lost(&mut self, feed: FeedId, last: u64, moment: Moment) -> bool {
         if let Some(session) = self.sessions.get_mut(&feed) {
-            if last >= session.last {
-                add_claim(&mut session.lost_at, last);
-                return last == session.last && self.dirty.insert(feed);
+            if last < session.last {
+                return false;
             }
-        } else if self.early_claims.len() < EARLY_CLAIMS_MAX {
-            add_claim(self.early_claims.entry(feed).or_default(), last);
+            add_claim(&mut session.claims, last, moment.written_at);
+            return self.settle(feed, moment.now);
+        }
+        if self.early_claims.len() < EARLY_CLAIMS_MAX {
+            add_claim(self.early_claims.entry(feed).or_default(), last, moment.written_at);
         }
         false
     }
 
-    /// Folds sessions as lost that have been silent for too long; returns whether there were any.
-    pub(super) fn pass_time(&mut self, now: u64) -> bool {
-        let limit = i64::try_from(now).unwrap_or(i64::MAX) - i64::try_from(SESSION_SILENT_MS_MAX).unwrap_or(i64::MAX);
-        let mut any = false;
-        for (id, session) in &mut self.sessions {
-            if session.is_present() && session.spoke_at < limit {
-                session.silent = true;
-                self.dirty.insert(*id);
-                any = true;
-            }
-        }
-        any
+    /// Folds sessions as lost that have been silent for too long, or do not answer a claim; returns whether there
+    /// were any.
+    pub(super) fn pass_time(&mut self, now: i64) -> bool {
+        let mut present: Vec<FeedId> = self.present().map(|(feed, _)| *feed).collect();
+        present.retain(|feed| self.settle(*feed, now));
+        !present.is_empty()
     }
 
     pub(super) fn forget(&mut self, feed: &FeedId) {
-        if self.sessions.get(feed).is_some_and(|session| !session.shown) {
-            self.sessions.remove(feed);
+        if self.sessions.get(feed).is_some_and(|session| !session.shown)
+            && self.sessions.remove(feed).is_some_and(|session| session.is_present())
+        {
+            self.present -= 1;
         }
     }
 
@@ -286,13 +245,5 @@ impl Roster {
     pub(super) fn person(&self, feed: &FeedId) -> Option<Person> {
         let session = self.sessions.get(feed)?;
         Some(Person { id: feed.author, nick: session.nick.clone() })
-    }
-}
-
-/// Adds a claim and keeps the lowest: a number that is not reached for long is no use.
-fn add_claim(claims: &mut BTreeSet<u64>, last: u64) {
-    claims.insert(last);
-    if claims.len() > LOST_CLAIMS_MAX {
-        claims.pop_last();
     }
 }

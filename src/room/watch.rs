@@ -66,7 +66,9 @@ impl Room {
             let have = self.log.have(&session);
             let again = now + LOST_AGAIN_MS + self.rng.below(LOST_JITTER_MS);
             let Some(watch) = self.watches.get_mut(&session) else { continue };
-            let is_lost = watch.have == have && self.roster.is_present(&session);
+            let known = self.roster.session(&session);
+            // Somebody else may have said so a moment ago.
+            let is_lost = watch.have == have && known.is_some_and(|known| known.is_present() && !known.is_claimed());
             // Peers may come and vanish as fast as they like; others hear of it at our own pace.
             if is_lost && !self.losses.pour(1, LOSSES, now) {
                 return;

@@ -1,5 +1,7 @@
 //! Whom a room dials, and how often.
 
+use std::collections::BTreeSet;
+
 use hobnob::room::event::Event;
 use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
 use hobnob::wire::end::End;
@@ -60,6 +62,63 @@ fn an_address_that_another_session_answers_is_not_dialled_again_and_again() {
     }
     assert_eq!(bob.is_closed(up), None);
     assert!(answered < 20, "{answered} dials in a minute");
+}
+
+/// How many of those who announce addresses are dialled, where none of them answers.
+fn dialled(addresses: impl Fn(u8) -> Vec<String>) -> usize {
+    let mut bob = Hand::new(dialable(1));
+    let mut carol = Author::new(3, "carol");
+    let c = bob.connect(None, "127.0.0.1:5000");
+    bob.greet(c, &carol, &[]);
+    bob.post(c, &carol.join());
+    for seed in 10..16 {
+        let mut peer = Author::new(seed, "peer");
+        let addresses: Vec<_> = addresses(seed).iter().map(|addr| addr.parse().unwrap()).collect();
+        bob.post(c, &peer.post(&Draft::Join { addresses: &addresses, passing: false }));
+    }
+    bob.pass_alive(5_000, &[c]);
+    let targets = bob.dials.iter().map(|(_, target)| target.clone());
+    targets
+        .filter_map(|target| if let Target::Member { session, .. } = target { Some(session) } else { None })
+        .collect::<BTreeSet<_>>()
+        .len()
+}
+
+/// One address in a network is as good as another for who has all of them.
+#[test]
+fn no_more_than_two_members_of_a_public_network_are_dialled() {
+    assert_eq!(dialled(|seed| vec![format!("203.0.113.{seed}:4646")]), 2);
+    assert_eq!(dialled(|seed| vec![format!("[2001:db8::{seed}]:4646")]), 2);
+    assert_eq!(dialled(|seed| vec![format!("198.51.{seed}.1:4646"), format!("203.0.113.{seed}:4646")]), 2);
+    assert_eq!(dialled(|seed| vec![format!("203.0.{seed}.1:4646")]), 6);
+    assert_eq!(dialled(|seed| vec![format!("[2001:db8:0:{seed}::1]:4646")]), 6);
+}
+
+#[test]
+fn neighbours_at_home_are_all_dialled() {
+    assert_eq!(dialled(|seed| vec![format!("192.168.1.{seed}:4646")]), 6);
+    assert_eq!(dialled(|seed| vec![format!("127.0.0.1:{}", 5_000 + u16::from(seed))]), 6);
+}
+
+/// "127.0.0.1:22 among them."
+#[test]
+fn an_address_of_our_own_network_that_a_stranger_from_elsewhere_names_is_not_dialled() {
+    let mut bob = Hand::new(dialable(1));
+    let mut eve = Author::new(5, "eve");
+    let c = bob.connect(None, "203.0.113.9:5000");
+    bob.greet(c, &eve, &[]);
+    for port in [22, 80, 4_646] {
+        let addresses = [
+            format!("127.0.0.1:{port}"),
+            format!("192.168.1.1:{port}"),
+            format!("[::1]:{port}"),
+            format!("10.0.0.3:{port}"),
+        ];
+        let addresses: Vec<_> = addresses.iter().map(|addr| addr.parse().unwrap()).collect();
+        bob.post(c, &eve.post(&Draft::Join { addresses: &addresses, passing: false }));
+        bob.pass_alive(5_000, &[c]);
+    }
+    assert!(bob.dials.is_empty(), "{:?}", bob.dials);
 }
 
 /// Of many lost sessions those with the smallest ids were looked for, not the newest: after enough

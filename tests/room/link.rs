@@ -1,6 +1,6 @@
 //! How a link begins and ends, and what is not allowed on it.
 
-use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_SILENT_MS_MAX};
+use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_NEW_FEEDS, LINK_SILENT_MS_MAX};
 use hobnob::room::event::{Event, Outcome};
 use hobnob::room::{Arrival, Config, Named, Target};
 use hobnob::wire::end::End;
@@ -209,8 +209,7 @@ fn feeds_that_exist_nowhere_are_not_remembered_without_bound() {
         let session = |index: usize| (page * FEEDS_PER_PAGE_MAX + index + 1) as u64;
         (0..FEEDS_PER_PAGE_MAX).map(|index| Entry(alice.feed.author, session(index), 9)).collect()
     };
-    let kinds: [fn(Entry) -> Control; 4] = [
-        |entry| Control::News { feeds: vec![entry] },
+    let kinds: [fn(Entry) -> Control; 3] = [
         |entry| Control::Want { author: entry.0, session: entry.1, from: 2, answer: true },
         |entry| Control::Quiet { author: entry.0, session: entry.1 },
         |entry| Control::Gap { author: entry.0, session: entry.1, from: 1, to: 2 },
@@ -222,6 +221,29 @@ fn feeds_that_exist_nowhere_are_not_remembered_without_bound() {
         }
         assert_eq!((bob.is_closed(c), bob.is_closed(a)), (Some(End::OutOfTurn), None), "{:?}", kind(alice.entry(1)));
     }
+}
+
+/// Feeds that exist nowhere were asked for for ever, each on every tick.
+#[test]
+fn feeds_that_are_only_told_of_are_not_remembered_without_bound_nor_believed_for_ever() {
+    let Two { mut bob, alice, a, c } = two();
+    let session = |page: usize, index: usize| (page * FEEDS_PER_PAGE_MAX + index + 1) as u64;
+    for page in 0..LINK_FEEDS_MAX / FEEDS_PER_PAGE_MAX + 2 {
+        let feeds = (0..FEEDS_PER_PAGE_MAX).map(|index| Entry(alice.feed.author, session(page, index), 9)).collect();
+        bob.control(c, Control::News { feeds });
+    }
+    let asked = |bob: &mut Hand| {
+        let sent = controls_of(&bob.sent(c));
+        sent.iter().filter(|control| matches!(control, Control::Want { .. })).count() as u64
+    };
+    bob.pass_alive(2_000, &[a, c]);
+    assert!(bob.room.view().feeds as u64 <= LINK_NEW_FEEDS.burst + 2);
+    // And that of alice, who is known.
+    assert_eq!(asked(&mut bob), LINK_NEW_FEEDS.burst + 1, "each once");
+    bob.pass_alive(90_000, &[a, c]);
+    assert_eq!(asked(&mut bob), 0);
+    bob.pass_alive(1_000, &[a, c]);
+    assert_eq!(bob.is_closed(c), None, "it may merely pass on what it was told");
 }
 
 /// A link was up, and so a dial and a pipe were content with it, though its peer never paged to the end.

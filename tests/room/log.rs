@@ -118,6 +118,28 @@ fn a_fork_is_flagged_once() {
     assert_eq!(flagged.count(), 1);
 }
 
+/// Each post that came looked past all newest posts of an author's former sessions for one to evict.
+#[test]
+fn a_thousand_former_sessions_do_not_make_each_post_dear() {
+    let mut bob = Hand::new(Config { log_bytes_max: 1_000_000, ..config(1) });
+    let mut alice = Author::new(2, "alice");
+    let a = bob.level_link(&alice);
+    for session in 1..=1_000 {
+        (alice.feed.session, alice.next) = (session, 1);
+        bob.posts(a, &[alice.join(), alice.post(&Draft::Leave { why: "" })]);
+    }
+    bob.pass_alive(300_000, &[a]);
+    (alice.feed.session, alice.next, alice.at) = (5_000, 1, bob.now.wall);
+    let began = std::time::Instant::now();
+    for _ in 0..20_000 {
+        bob.post(a, &alice.say("x"));
+    }
+    assert!(bob.room.view().log_bytes <= 1_000_000);
+    assert_eq!(bob.have(alice.feed), 20_000);
+    // Two milliseconds a post were the fault; a hundredth of that is enough, signature and all.
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
 /// A `lost` is kept for five minutes whatever the log holds, and an author may write as many as it likes.
 #[test]
 fn nobody_fills_the_log_past_twice_its_bound() {

@@ -8,6 +8,7 @@
 mod dial;
 mod door;
 mod end;
+mod feeds;
 mod flood;
 mod hand;
 mod hole;

@@ -1,6 +1,6 @@
 //! Acks, and the window of a source.
 
-use hobnob::limits::WINDOW_BYTES_MIN;
+use hobnob::limits::{MARK_ANSWERS, WINDOW_BYTES_MIN};
 use hobnob::room::event::Said;
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
@@ -125,6 +125,31 @@ fn unmarked_bytes_get_a_mark_and_an_unanswered_mark_another_one() {
     assert_eq!(marks(&mut bob), 0);
     bob.pass(700);
     assert_eq!(marks(&mut bob), 1, "nobody has answered");
+}
+
+/// A marked word from one made everybody sign an answer, as often as one liked.
+#[test]
+fn who_marks_every_word_is_answered_no_more_often_than_needed() {
+    let Two { mut bob, mut alice, a, c } = two();
+    let posts: Vec<_> = (0..100).map(|_| alice.marked("x")).collect();
+    bob.posts(a, &posts);
+    assert_eq!(acks(&bob.sent(a)).len() as u64, MARK_ANSWERS.burst);
+    bob.pass_alive(2_000, &[a, c]);
+    let later = acks(&bob.sent(a));
+    assert_eq!(later, [(alice.feed, 1, 101)], "the newest is answered, once");
+    // Another author has a count of its own.
+    let mut carol = Author::new(3, "carol");
+    bob.post(c, &carol.marked("x"));
+    assert_eq!(acks(&bob.sent(c)).len(), 1);
+}
+
+#[test]
+fn a_source_in_haste_has_each_of_its_marks_answered() {
+    let Two { mut bob, mut alice, a, .. } = two();
+    for _ in 0..200 {
+        bob.posts(a, &[alice.say(&"x".repeat(40_000)), alice.marked(&"x".repeat(30_000))]);
+    }
+    assert_eq!(acks(&bob.sent(a)).len(), 200);
 }
 
 /// The way of an older mark may lead back to who sent the ack: then it would go to and fro for ever.
