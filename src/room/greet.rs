@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::limits::{ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS};
+use crate::limits::{
+    ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS,
+};
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId, Hello, VERSION};
 
@@ -226,6 +228,10 @@ impl Room {
             return self.close(link, End::OutOfTurn, out);
         };
         paging.progress_at = self.now.mono;
+        paging.named += feeds.len();
+        if paging.named > LINK_FEEDS_MAX {
+            return self.close(link, End::OutOfTurn, out);
+        }
         for entry in feeds {
             if paging.theirs.len() < crate::limits::FEEDS_MAX {
                 paging.theirs.insert(entry.feed(), entry.2);

@@ -61,6 +61,8 @@ pub(super) struct Paging {
     pub(super) mine: BTreeMap<FeedId, u64>,
     /// What the peer's pages say.
     pub(super) theirs: BTreeMap<FeedId, u64>,
+    /// How many entries they had, whatever they named.
+    pub(super) named: usize,
     pub(super) sent_done: bool,
     pub(super) got_done: bool,
     /// When a page last came or went.

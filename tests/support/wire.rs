@@ -20,6 +20,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
+/// Linux's `POLLRDHUP`: the other side has closed its direction, whatever of it was not read yet.
+pub(crate) const HANGS_UP: PollFlags = PollFlags::from_bits_retain(0x2000);
+
 /// One record that came.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -141,17 +144,16 @@ impl Wire {
             return;
         }
         self.sender.push(bytes.into());
-        while self.sender.write().is_ok() && !self.sender.is_empty() {
-            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+        while self.sender.write().is_ok() && !self.sender.is_empty() && self.is_open() {
+            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT | HANGS_UP)];
             let ready = poll(&mut fds, PollTimeout::from(60_000_u16)).expect("a socket can be polled");
             assert_ne!(ready, 0, "the node neither reads nor closes the connection");
         }
     }
 
-    /// Whether the other side has not closed the connection altogether.
+    /// Whether the other side may still say something new.
     pub(crate) fn is_open(&self) -> bool {
-        // Without any flag poll tells that both sides are closed, and nothing else.
-        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        let mut fds = [PollFd::new(self.socket.as_fd(), HANGS_UP)];
         poll(&mut fds, PollTimeout::ZERO).expect("a socket can be polled") == 0
     }
 
