@@ -2,7 +2,8 @@
 //! needs, and nobody else anything.
 
 use hobnob::limits::{
-    FEEDS_MAX, FEEDS_PER_PAGE_MAX, GAP_MS_MAX, LINK_ASKS, LINK_CHATTER, LINK_LOSSES, LINK_STUCK_MS_MAX, NUMBER_MAX,
+    FEEDS_MAX, FEEDS_PER_PAGE_MAX, GAP_MS_MAX, LINK_ASKS, LINK_CHATTER, LINK_FEEDS_MAX, LINK_LOSSES, LINK_STUCK_MS_MAX,
+    NUMBER_MAX,
 };
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
@@ -58,12 +59,12 @@ fn pages_without_end_close_the_link() {
     let link = bob.connect(None, "10.0.0.2:5000");
     bob.control(link, Control::Hello(alice.hello()));
     let page = || Control::Have { feeds: vec![alice.entry(1); FEEDS_PER_PAGE_MAX] };
-    for _ in 0..LINK_ASKS.burst / 17 {
+    for _ in 0..LINK_FEEDS_MAX / FEEDS_PER_PAGE_MAX {
         bob.control(link, page());
     }
-    assert_eq!(bob.is_closed(link), None);
+    assert_eq!(bob.is_closed(link), None, "as many feeds as there can be");
     bob.control(link, page());
-    assert_eq!(bob.is_closed(link), Some(End::Flood));
+    assert_eq!(bob.is_closed(link), Some(End::OutOfTurn));
 }
 
 /// The most that an honest peer asks: it pages all feeds there can be, one to a page, wants each, and is
