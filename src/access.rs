@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::args::{Args, Peer, Place, TicketArgs};
+use crate::args::{Args, HistoryArgs, Peer, Place, TicketArgs};
 use crate::identity::Id;
 use crate::limits::{PASSPHRASE_CHARS_STRONG, SECRET_FILE_BYTES_MAX};
 use crate::private::{self, Fault, FileError};
@@ -119,7 +119,7 @@ pub enum AccessError {
 impl Access {
     /// The way into the room that is asked for. `ask` reads a line that is to stay unseen.
     pub fn of(args: &Args, ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<Self, AccessError> {
-        let brought = ticket(args, ask)?;
+        let brought = ticket(args.ticket.as_deref(), &args.place, ask)?;
         let key = if brought.is_some() { None } else { room_key(&args.place)? };
         let tickets: Vec<&Ticket> = brought.iter().chain(args.peers.iter().filter_map(as_ticket)).collect();
         let room = room(args.place.room.as_deref(), &tickets)?;
@@ -138,6 +138,21 @@ pub fn for_ticket(args: &TicketArgs) -> Result<(String, Option<RoomSecret>), Acc
     let room = args.place.room.clone().unwrap_or_else(|| ROOM_DEFAULT.to_owned());
     let secret = match &args.new_key {
         Some(path) => Some(new_key(path)?),
+        None => room_key(&args.place)?.map(|key| key.secret(&room)),
+    };
+    Ok((room, secret))
+}
+
+/// The room whose history is asked for, and its secret.
+pub fn for_history(
+    args: &HistoryArgs,
+    ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>,
+) -> Result<(String, Option<RoomSecret>), AccessError> {
+    let brought = ticket(args.ticket.as_deref(), &args.place, ask)?;
+    let tickets: Vec<&Ticket> = brought.iter().collect();
+    let room = room(args.place.room.as_deref(), &tickets)?;
+    let secret = match &brought {
+        Some(ticket) => ticket.secret.clone(),
         None => room_key(&args.place)?.map(|key| key.secret(&room)),
     };
     Ok((room, secret))
@@ -181,15 +196,19 @@ fn room_key(place: &Place) -> Result<Option<RoomKey>, AccessError> {
 }
 
 /// The ticket of the file, prompt or variable.
-fn ticket(args: &Args, ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<Option<Ticket>, AccessError> {
-    if let Some(path) = &args.ticket {
+fn ticket(
+    file: Option<&Path>,
+    place: &Place,
+    ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>,
+) -> Result<Option<Ticket>, AccessError> {
+    if let Some(path) = file {
         if path == Path::new("-") {
             let line = ask().map_err(AccessError::Prompt)?;
             return parse_ticket("the first line of stdin".to_owned(), &line).map(Some);
         }
         return ticket_file(path).map(Some);
     }
-    if args.place.room_key_file.is_some() {
+    if place.room_key_file.is_some() {
         return Ok(None);
     }
     let Some(value) = variable(TICKET_VARIABLE) else { return Ok(None) };

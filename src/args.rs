@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::addr::{AddrError, PORT, PeerAddr};
 use crate::limits::{NICK_BYTES_MAX, TICKET_ADDRESSES_MAX};
+use crate::moment::{self, MomentError};
 use crate::ticket::Ticket;
 use crate::token::TokenError;
 use crate::wire::record::{self, Nick};
@@ -145,6 +146,15 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     pub backlog: Option<usize>,
 
+    /// Keep the history of the room below DIR [default: hobnob/history in the state folder; a run that ends
+    /// with its input, or is --ephemeral, keeps none].
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub history: Option<PathBuf>,
+
+    /// Keep no history of the room on disk, and read none.
+    #[arg(long, conflicts_with = "history")]
+    pub no_history: bool,
+
     /// When to use colours; NO_COLOR and TERM=dumb are honoured by auto.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
@@ -206,6 +216,42 @@ pub struct TicketArgs {
     pub new_key: Option<PathBuf>,
 }
 
+/// The command line of `hobnob history`.
+#[derive(Debug, clap::Args)]
+pub struct HistoryArgs {
+    /// Only messages in which each of these words stands.
+    #[arg(value_name = "WORD")]
+    pub words: Vec<String>,
+
+    /// Whose history.
+    #[command(flatten)]
+    pub who: Who,
+
+    /// Of which room.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// Of the room that the ticket in FILE opens.
+    #[arg(long, value_name = "FILE", conflicts_with = "room_key_file", value_hint = clap::ValueHint::FilePath)]
+    pub ticket: Option<PathBuf>,
+
+    /// Where it was kept, if that was said.
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub history: Option<PathBuf>,
+
+    /// Only the last N messages.
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+
+    /// Only what was said since TIME: 14:30, 2026-11-20, 2026-11-20T14:30, or so long ago as 2h30m.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub since: Option<u64>,
+
+    /// Write JSON, one object a line, as a run with --json does.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A peer as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
@@ -220,6 +266,8 @@ pub enum Peer {
 pub enum Task {
     /// Write a ticket to stdout: one line with which others join.
     Ticket(TicketArgs),
+    /// Write what was said in a room, as it was kept here, to stdout.
+    History(HistoryArgs),
     /// Write completions for a shell to stdout.
     Completions {
         /// The shell.
@@ -290,6 +338,10 @@ fn parse_nick(text: &str) -> Result<Nick, ArgError> {
 
 fn parse_room(text: &str) -> Result<String, ArgError> {
     record::check_room_name(text).map(|()| text.to_owned()).map_err(|_| ArgError::Room)
+}
+
+fn parse_moment(text: &str) -> Result<u64, MomentError> {
+    moment::parse(text, &jiff::Zoned::now())
 }
 
 /// A week at most, so that sums of times do not overflow.

@@ -20,13 +20,16 @@ mod naming;
 mod output;
 mod pipe;
 pub mod print;
+mod recall;
 mod screen;
 mod speaker;
+mod teller;
 mod terminal;
 mod tty;
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -38,18 +41,22 @@ pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
 pub use logging::LogWriter;
 pub use naming::Naming;
+pub use teller::Teller;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
+use crate::history::query::Found;
 use crate::identity::{Identity, key_path};
 use crate::known::{Known, today};
+use crate::room::Wanted;
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
 use crate::room::names::start_of;
 use crate::secret::RoomSecret;
 use crate::wire::record::Nick;
 use input::Started;
 use output::Output;
-use print::{Printer, Shown, Style};
+use print::{Printer, Protection, Shown, Style};
+use recall::Recall;
 use screen::Screen;
 use speaker::{Local, Query};
 
@@ -73,6 +80,8 @@ pub struct Options {
     pub plaintext: bool,
     /// What the room is closed with, for `/invite`.
     pub secret: Option<RoomSecret>,
+    /// Where the history is kept, and of which room, if it is.
+    pub history: Option<(PathBuf, String)>,
     /// What is read.
     pub input: Input,
 }
@@ -109,7 +118,8 @@ pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
     let naming = Naming::default();
     let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
-    let mut console = Console::new(options, known, naming, started, commands);
+    let recall = Recall::new(options.history.clone(), local_sender.clone());
+    let mut console = Console::new(options, known, naming, started, commands, recall);
     if options.plaintext {
         console.event(&Event::Warning(PLAINTEXT.to_owned()));
     }
@@ -128,6 +138,7 @@ struct Console {
     known: Known,
     naming: Naming,
     secret: Option<RoomSecret>,
+    protection: Protection,
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
@@ -136,6 +147,8 @@ struct Console {
     /// What the answers to come are for.
     asked_names: VecDeque<Query>,
     asked_status: VecDeque<Query>,
+    asked_recall: VecDeque<Wanted>,
+    recall: Recall,
     /// stdout takes no more; and how the run ends for that.
     broken: Option<Outcome>,
     /// The input could not be read to its end.
@@ -143,7 +156,14 @@ struct Console {
 }
 
 impl Console {
-    fn new(options: &Options, known: Known, naming: Naming, started: Started, commands: Sender<Command>) -> Self {
+    fn new(
+        options: &Options,
+        known: Known,
+        naming: Naming,
+        started: Started,
+        commands: Sender<Command>,
+        recall: Recall,
+    ) -> Self {
         let style = Style {
             together: input::is_conversation(options.input) && !options.json,
             color: input::uses_color(options.color),
@@ -156,6 +176,7 @@ impl Console {
             known,
             naming: naming.clone(),
             secret: options.secret.clone(),
+            protection: Protection { secret: options.secret.is_some(), encrypted: !options.plaintext },
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
@@ -163,6 +184,8 @@ impl Console {
             shown: Shown::default(),
             asked_names: VecDeque::new(),
             asked_status: VecDeque::new(),
+            asked_recall: VecDeque::new(),
+            recall,
             broken: None,
             failed: false,
         }
@@ -272,9 +295,18 @@ impl Console {
             }
             Event::Status(status) => match self.asked_status.pop_front() {
                 Some(Query::Invite) => self.invite(status),
-                _ if self.json => json::push_status(status, &mut self.shown.chat),
-                query => self.printer.status(status, matches!(query, Some(Query::Whoami)), &mut self.shown),
+                _ if self.json => json::push_status(status, self.protection, &mut self.shown.chat),
+                query => {
+                    let only_me = matches!(query, Some(Query::Whoami));
+                    self.printer.status(status, self.protection, only_me, &mut self.shown);
+                }
             },
+            Event::Recalled(posts) => {
+                let wanted = self.asked_recall.pop_front().unwrap_or_default();
+                if let Some(answer) = self.recall.answer(wanted, posts.clone()) {
+                    self.local(answer);
+                }
+            }
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => {
@@ -283,6 +315,14 @@ impl Console {
                 self.naming.after(event);
             }
             event => self.printer.event(event, &mut self.shown),
+        }
+    }
+
+    fn recalled(&mut self, wanted: &Wanted, found: &Found) {
+        if self.json {
+            json::push_recalled(found, self.me.id, &mut self.shown.chat);
+        } else {
+            self.printer.recalled(wanted, found, &mut self.shown);
         }
     }
 
@@ -316,7 +356,12 @@ impl Console {
             Local::Trouble(text) => self.printer.complain(&text, &mut self.shown),
             Local::Log(line) => self.output.log(&line),
             Local::Asked(query @ (Query::Names | Query::Whois(_))) => self.asked_names.push_back(query),
+            Local::Asked(Query::Recall(wanted)) => self.asked_recall.push_back(wanted),
             Local::Asked(query) => self.asked_status.push_back(query),
+            Local::Recalled(wanted, found) => {
+                self.recall.answered();
+                self.recalled(&wanted, &found);
+            }
             Local::Quiet if self.json => {}
             Local::Quiet => self.printer.toggle_quiet(&mut self.shown),
             Local::Clear => self.output.clear(&mut self.shown),

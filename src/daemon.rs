@@ -10,7 +10,7 @@
 //! `start` makes them in this order: writers, router, accept; dials and readers come and go. They
 //! stop in the other direction: the room says goodbye, the writers are emptied, the router tells the
 //! console, and the process ends. The router never blocks: it hands frames to the writers through
-//! queues that the room's own accounts bound, and events to the console when it takes them. Readers
+//! queues that the room's own accounts bound, and events to the console and posts to the history when they take them. Readers
 //! and writers may block on the router's bounded channel; no cycle of waits exists.
 
 use std::io;
@@ -28,8 +28,8 @@ use thiserror::Error;
 use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
 use crate::room::event::{Command, Event, Said};
 use crate::room::intake::Seen;
-use crate::room::{self, Now};
-use crate::wire::record::Domain;
+use crate::room::{self, Now, Past};
+use crate::wire::record::{Domain, Post};
 use crate::wire::secure::{Endpoint, LinkSecurity};
 
 mod accept;
@@ -79,6 +79,15 @@ pub struct Console {
     pub events: Sender<Event>,
 }
 
+/// What earlier runs have kept, and who keeps what comes.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// What is in the room from the start.
+    pub past: Past,
+    /// Takes the posts of the room in batches, in order; `None` where nobody does.
+    pub keeper: Option<Sender<Vec<Arc<Post>>>>,
+}
+
 /// The time since the start of the program, and the time of day.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
@@ -109,10 +118,12 @@ pub fn start(
     mut config: room::Config,
     listen: Listen,
     security: LinkSecurity,
+    kept: Kept,
     console: Console,
 ) -> Result<(), StartError> {
     let endpoint = Arc::new(Endpoint::new(security).map_err(StartError::System)?);
     let listener = bind(listen)?;
+    config.keep = kept.keeper.is_some();
     config.listening = match &listener {
         Some(listener) => Some(listener.local_addr().map_err(StartError::System)?),
         None => None,
@@ -130,7 +141,7 @@ pub fn start(
         .map(|index| writer::start(index, &shared))
         .collect::<io::Result<Vec<_>>>()
         .map_err(StartError::System)?;
-    router::start(config, writers, shared.clone(), inbox, console).map_err(StartError::System)?;
+    router::start(config, kept, writers, shared.clone(), inbox, console).map_err(StartError::System)?;
     if let Some(listener) = listener {
         accept::start(listener, shared).map_err(StartError::System)?;
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::digits;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::private::{self, Fault, FileError};
 
@@ -25,12 +26,7 @@ pub struct Id(pub [u8; 32]);
 impl Id {
     /// Reads 64 lower-case hexadecimal digits. `None` for anything else.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
-        if text.iter().any(u8::is_ascii_uppercase) {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        Some(Self(bytes))
+        digits::read(text).map(Self)
     }
 
     /// The first eight digits, enough for a person to tell two people apart.
@@ -50,9 +46,7 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(digits::write(&self.0, &mut [0; 64]))
     }
 }
 
@@ -64,15 +58,13 @@ impl fmt::Debug for Id {
 
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(digits::write(&self.0, &mut [0; 64]))
     }
 }
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::from_hex(text.as_bytes())
-            .ok_or_else(|| serde::de::Error::custom("an id is 64 lower-case hexadecimal digits"))
+        digits::deserialize(deserializer, "an id").map(Self)
     }
 }
 
@@ -169,7 +161,8 @@ impl Identity {
         }
     }
 
-    fn load(path: &Path) -> Result<Self, IdentityError> {
+    /// The identity that a file keeps, which has to be there.
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let damaged = || IdentityError::Damaged { path: path.to_owned() };
         let text = private::read(path, KEY_FILE_BYTES_MAX).map_err(|error| match error.fault {
             Fault::TooLong { .. } => damaged(),

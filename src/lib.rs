@@ -20,10 +20,10 @@
 //!      |   Room: a pure state machine, no thread, no socket,   |
 //!      |   no clock, no randomness of its own                  |
 //!      +-------------------------------------------------------+
-//!               | Event                        | frames, shared
-//!            [main]                        [writer]   one a core, each with its share
-//!               |                              |      of the links for life
-//!      stdout, stderr, terminal               TCP
+//!               | Event          | posts       | frames, shared
+//!            [main]          [history]     [writer]   one a core, each with its share
+//!               |                |             |      of the links for life
+//!      stdout, stderr, terminal disk          TCP
 //! ```
 //!
 //! A post's way through a node: a reader finds its frame ([`wire::frame`]), drops it unread if its
@@ -50,7 +50,8 @@
 //! - Every link is encrypted unless both ends asked for the clear, and an identity is bound to the link on which it
 //!   speaks. Strangers cost a bounded number of threads, bytes and moments.
 //! - Text of others reaches a terminal only through [`console::filter`]. JSON has the exact text.
-//! - Dependencies point one way: `console` and `daemon` know `room`, `room` knows `wire`, `wire` knows
+//! - A disk that is slow, full or gone costs the chat nothing: what waits for it waits in the log.
+//! - Dependencies point one way: `console`, `history` and `daemon` know `room`, `room` knows `wire`, `wire` knows
 //!   neither.
 //!
 //! # The words
@@ -79,6 +80,8 @@
 //! | window | the unacknowledged bytes up to which a pipe is read |
 //! | roster | who is present: a fold over the posts |
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
+//! | history | what an identity keeps of a room on its disk, across runs |
+//! | past | what a run takes up of it at its start |
 //! | secret | 32 bytes without which nobody gets a link into a closed room |
 //! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
 //! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
@@ -87,7 +90,7 @@
 //! # The modules, in reading order
 //!
 //! 1. [`limits`]: every bound, its reason, and what happens one past it.
-//! 2. [`private`]: files that only their owner may read. [`identity`]: keys, kept in such files. [`token`]: how a
+//! 2. [`private`]: files that only their owner may read. `digits`: how keys are written. [`identity`]: keys, kept in such files. [`token`]: how a
 //!    line that people pass on is written. [`secret`]: what closes a room. [`ticket`]: what opens it.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
@@ -96,16 +99,20 @@
 //!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
-//!    `news`), `hole` (gaps), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
-//!    vanished), `report` (answers to the user); and the state they work on, `log`, `links`, `roster`, `overlay`
+//!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
+//!    vanished), `report` and `recall` (answers to the user), `past` (what is taken up of
+//!    earlier runs, and how far this one is kept); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
 //!    `place` (how many may be in their handshakes), `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
-//!    terminal.
+//!    terminal. Inside: `recall` and `teller` (what was said earlier).
 //! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
-//! 8. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
+//! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
+//!    into the room again), `query` (what people ask for), `month`, `line` and `back` (files, their lines, and those from the
+//!    end). [`moment`]: a time as somebody types it.
+//! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
@@ -113,7 +120,7 @@
 //! # The tests
 //!
 //! A file in `tests/` is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
-//! crashes and restarts drawn from seeds; `tests/bench` measures; `tests/protocol_page.rs` holds the
+//! crashes and restarts drawn from seeds; `tests/fuzz` holds what no bytes may break; `tests/bench` measures; `tests/protocol_page.rs` holds the
 //! specification to the code, and `tests/python_peer.rs` to a peer that was written from it alone.
 
 pub mod access;
@@ -121,9 +128,12 @@ pub mod addr;
 pub mod args;
 pub mod console;
 pub mod daemon;
+mod digits;
+pub mod history;
 pub mod identity;
 pub mod known;
 pub mod limits;
+pub mod moment;
 pub mod private;
 pub mod room;
 pub mod secret;

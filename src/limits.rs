@@ -50,6 +50,10 @@ pub const POST_FIELDS_MAX: usize = 64;
 /// Addresses in a join. A node has few; each costs others a dial. More closes the link.
 pub const ADDRESSES_PER_NODE_MAX: usize = 4;
 
+/// Joins that tell of other addresses, at once and later. Beyond, they wait: who tells us every moment that it sees us
+/// elsewhere makes us say no more than this.
+pub const ADDRESS_JOINS: Rate = Rate { burst: 4, window_ms: 60_000 };
+
 /// Feeds named in one `have` or `news`. An entry has 90 bytes at most, so 512 of them fit a frame.
 pub const FEEDS_PER_PAGE_MAX: usize = 512;
 
@@ -68,6 +72,10 @@ pub const ROUTER_QUEUE_RUNS_MAX: usize = 32;
 /// smaller than a thousand links can afford.
 pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes that a link which lags is sent of what one other link has brought, before it is the next one's turn: so
+/// whoever brings a thousand feeds delays what others bring by this, not by all that. A few posts (a guess).
+pub const SERVE_BYTES: usize = 16 * 1024;
+
 /// Bytes of control records over `OUTBOX_BYTES_MAX` for a peer that asks and does not read.
 /// One past it closes the link (`slow-reader`).
 pub const OUTBOX_CONTROL_BYTES_MAX: usize = 512 * 1024;
@@ -85,8 +93,12 @@ pub const NOISE_PAYLOAD_BYTES: usize = 16 * 1024;
 /// Sealed bytes of a link that wait for its socket; more is sealed when these are written.
 pub const SEALED_BYTES_MAX: usize = 64 * 1024;
 
-/// The first buffer of a link for what arrives encrypted; it grows as bytes come.
-pub const CIPHER_BUFFER_BYTES_MIN: usize = 4 * 1024;
+/// The first buffer of a link for what arrives, and for what arrives encrypted; it grows as bytes come. A link that is
+/// mostly silent holds no more.
+pub const READ_BYTES_MIN: usize = 1024;
+
+/// Places of a link's queue that are kept when it is empty.
+pub const QUEUE_PLACES_KEPT: usize = 8;
 
 /// Noise messages each way under one key. AES-GCM allows many more; the message beyond ends the link.
 pub const LINK_RECORDS_MAX: u64 = 1 << 24;
@@ -96,6 +108,16 @@ pub const LINK_RECORDS_RENEW: u64 = 1 << 23;
 
 /// Buffers in one gathering write; Linux refuses more than 1,024 (`UIO_MAXIOV`).
 pub const WRITE_BUFFERS_MAX: usize = 64;
+
+/// What goes to so many links, and is one of many, is written when `GATHER_MS` are over: a thousand who join are a
+/// million frames in some ten thousand writes. A guess: below, a round of writes takes less than a millisecond.
+pub const GATHERED_LINKS_MIN: usize = 64;
+
+/// So many frames within `GATHER_MS` to so many links are many: more than people say. Fewer go at once.
+pub const GATHERED_FRAMES_MIN: u32 = 10;
+
+/// How long they are gathered: nobody notices it, and half of the writes are left of those with 20 (measured).
+pub const GATHER_MS: u64 = 50;
 
 /// Writer threads: one a core, and more than eight bring nothing (a guess).
 pub const WRITERS_MAX: usize = 8;
@@ -108,6 +130,10 @@ pub const READER_STACK_BYTES: usize = 256 * 1024;
 /// Links that a node keeps. Each costs a thread and about four memory maps, and a process dies
 /// near 16,000 threads (measured). One past it is closed before a thread is spawned for it.
 pub const LINKS_ACCEPTED_MAX: usize = 4_000;
+
+/// Links from one identity that are accepted: somebody who is in several places at once, or runs many jobs. Beyond, the
+/// newest is refused (`full`), so that one key does not take all places. Counted where the key is proved.
+pub const LINKS_PER_IDENTITY_MAX: usize = 64;
 
 /// Links that have not said hello yet; beyond, the oldest of the busiest address is closed (`crowded`).
 pub const LINKS_GREETING_MAX: usize = 64;
@@ -150,8 +176,16 @@ pub const LINKS_CLOSING_MAX: usize = 32;
 /// The time in which a new link must have said hello. Then it is closed (`handshake-timeout`).
 pub const HANDSHAKE_MS_MAX: u64 = 5_000;
 
-/// The time in which a frame that began must end. Then the link is closed (`frame-timeout`).
+/// The time in which a frame that began must end, beside what its bytes may take. Then the link is closed
+/// (`frame-timeout`).
 pub const FRAME_MS_MAX: u64 = 10_000;
+
+/// The slowest link that is not late: an old modem, or a site behind a bad radio, has some hundred bytes a second (a guess).
+/// Less than that in a message that does not end is no sign of life.
+pub const LINK_BYTES_PER_S_MIN: u64 = 256;
+
+/// The longest that a frame may take.
+pub const FRAME_MS_LONGEST: u64 = FRAME_MS_MAX + FRAME_BYTES_MAX as u64 * 1_000 / LINK_BYTES_PER_S_MIN;
 
 /// A younger link that we dialled may cross with the other side's dial; an older one that the
 /// other side dials again is dead over there.
@@ -183,13 +217,14 @@ pub const LINK_CHATTER: Rate = Rate { burst: 256, window_ms: 60_000 };
 /// closed (`flood`).
 pub const LINK_LOSSES: Rate = Rate { burst: 3 * LOSSES.burst, window_ms: LOSSES.window_ms };
 
-/// How long after a gap notice the post behind it must have come; it is sent right behind it, and a frame may
-/// take `FRAME_MS_MAX`. Then the link is closed (`empty-gap`).
-pub const GAP_MS_MAX: u64 = 2 * FRAME_MS_MAX;
+/// How long after a gap notice the post behind it must have come; it is sent right behind it. Then the link is closed
+/// (`empty-gap`).
+pub const GAP_MS_MAX: u64 = FRAME_MS_LONGEST + FRAME_MS_MAX;
 
-/// How long bytes may wait for a socket that takes none of them. A slow reader takes some now and then. Then
-/// the link is closed (`slow-reader`).
-pub const LINK_STUCK_MS_MAX: u64 = 30_000;
+/// How long bytes may wait for a socket that takes none of them. A slow reader takes some now and then, and the system
+/// asks for more when a third of its own buffer is empty (a guess). Then the link is
+/// closed (`slow-reader`).
+pub const LINK_STUCK_MS_MAX: u64 = 45_000;
 
 /// Up to this many dialable members every node links to every other one.
 pub const MESH_FULL_PEERS_MAX: usize = 8;
@@ -201,9 +236,9 @@ pub const MESH_LINKS_MAX: usize = 8;
 /// Links that a node which nobody can dial keeps: one to live by, one in reserve.
 pub const MESH_LINKS_UNDIALABLE: usize = 2;
 
-/// Random links beside the ring, in a larger room. With the ring and those that come in this
-/// makes six on average.
-pub const MESH_LINKS_RANDOM: usize = 2;
+/// Rings of all members, in a larger room, in each of which a node links to the next one. With those that come in this
+/// makes six links, the active view of `HyParView` (DSN 2007).
+pub const MESH_RINGS: usize = 3;
 
 /// How long a surplus link is kept, so that a join is over before its first link goes.
 pub const SURPLUS_LINK_MS: u64 = 10_000;
@@ -226,6 +261,15 @@ pub const DIAL_PAUSE_SMALL_ROOM_MS_MAX: u64 = 10_000;
 
 /// See `DIAL_PAUSE_SMALL_ROOM_MS_MAX`.
 pub const SMALL_ROOM_MEMBERS: usize = 16;
+
+/// The first pause before another session is looked for at an address where one was not found; it doubles with each
+/// further one, up to the longest. Long enough that made-up members cost whom they name little, short enough for one who
+/// is back as a new session.
+pub const STRANGER_PAUSE_MS_MIN: u64 = 2_000;
+
+/// Addresses of which is remembered how dialling them went: four for each member of a large room, of whom few are
+/// dialled. Beyond, the half that may be dialled soonest is forgotten.
+pub const DIALLED_PLACES_MAX: usize = 4_096;
 
 /// Dials under way at once; more wait for a turn.
 pub const DIALS_MAX: usize = 8;
@@ -292,15 +336,31 @@ pub const ENDING_KEPT_MS: u64 = 300_000;
 
 /// How old a post must be, by its author's clock, to count as one of the past although it comes as if it were said
 /// now. A session whose author has a later one is judged after `SESSION_SILENT_MS_MAX`. Wrong clocks are off by minutes, or an
-/// hour where daylight saving was got wrong (a guess).
-pub const REPLAYED_MS_MIN: u64 = 2 * 3_600_000;
+/// hour where daylight saving was got wrong; two may be wrong in opposite directions (a guess).
+pub const REPLAYED_MS_MIN: u64 = 3 * 3_600_000;
 
-/// Claims of `lost` remembered per feed; they name different last numbers.
+/// Claims of `lost` remembered per feed; they name different last numbers. Beyond, the highest is dropped.
 pub const LOST_CLAIMS_MAX: usize = 8;
 
-/// Notices (not posts) that wait for a slow terminal or reader of stdout. Beyond, the oldest go
-/// and their count is told.
+/// Sessions of which no post has come, and of which claims of `lost` are remembered all the same; a guess. More are
+/// dropped: `lost` is repeated.
+pub const EARLY_CLAIMS_MAX: usize = 256;
+
+/// Authors that are remembered for a clock that is ahead, so that each is told of once; a guess. Others are refused
+/// without a word.
+pub const UNTIMELY_MAX: usize = 1_024;
+
+/// Signatures' ends that are remembered per feed, to tell a fork from a copy. Copies arrive within moments of each
+/// other; of what came longer ago a fork is dropped as a copy.
+pub const TAILS_MAX: usize = 16;
+
+/// Notices (neither posts nor answers, nor who comes and goes) that wait for a slow terminal or reader of stdout. Beyond,
+/// the oldest go and their count is told.
 pub const NOTICES_MAX: usize = 1_024;
+
+/// The same for who comes, goes or has another name: each session there can be may come and go. Beyond, the oldest go,
+/// their count is told, and all who are here are told anew.
+pub const ROSTER_NOTICES_MAX: usize = 2 * FEEDS_MAX;
 
 /// Commands on the way from the console to the router, which takes each at once.
 pub const COMMANDS_MAX: usize = 16;
@@ -313,6 +373,51 @@ pub const LOCAL_LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The longest line of the log, before what it quotes is filtered. The rest is cut: a fault may quote a frame.
 pub const LOG_LINE_BYTES_MAX: usize = 1_024;
+
+/// Feeds that are taken up from earlier runs, the newest ones: half of those that are known at a time. What the others
+/// have said counts as seen.
+pub const RESTORED_FEEDS_MAX: usize = FEEDS_MAX / 2;
+
+/// The same for the feeds of one author.
+pub const RESTORED_SESSIONS_PER_AUTHOR_MAX: usize = SESSIONS_PER_AUTHOR_MAX / 2;
+
+/// Posts that wait to be kept on disk, in bytes. Beyond, this node's acks wait, as they do for a slow reader of stdout,
+/// and no longer than for that: a disk that stands still holds up nobody. See `LOCAL_LAG_BYTES_MAX`.
+pub const HISTORY_LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Posts that go to the history's thread together: enough for a write to pay.
+pub const HISTORY_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Batches on the way there. At the bound they wait in the log, where `HISTORY_LAG_BYTES_MAX` counts them.
+pub const HISTORY_BATCHES_MAX: usize = 8;
+
+/// How often the history is synced: what a power cut may cost of it.
+pub const HISTORY_SYNC_MS: u64 = 1_000;
+
+/// How often writing is tried again when the disk is full, read-only or broken.
+pub const HISTORY_RETRY_MS: u64 = 10_000;
+
+/// How long the end of a run waits for the history to be written.
+pub const HISTORY_CLOSE_MS_MAX: u64 = 2_000;
+
+/// The longest line of a history: a frame in which each byte is escaped. A longer one is damaged, and skipped.
+pub const HISTORY_LINE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + 64;
+
+/// How far back from its end a history is read at the start of a run: eight logs, so that of feeds whose posts are
+/// out of the log it is known how far they had come. It takes about a second. What is further back counts as never seen.
+pub const HISTORY_SCAN_BYTES_MAX: usize = 8 * LOG_BYTES_MAX;
+
+/// Messages that the log gives to whoever asks for earlier ones, in bytes; older ones are left out.
+pub const RECALLED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages that `/history` shows where nothing else is said: a screenful. `/search` shows as many.
+pub const RECALLED_LAST: usize = 20;
+
+/// And at most.
+pub const RECALLED_LAST_MAX: usize = 1_000;
+
+/// Searches of the history under way at a time. One more is refused.
+pub const RECALLS_MAX: usize = 4;
 
 /// Events on the way from the router to the console.
 pub const CONSOLE_QUEUE_EVENTS_MAX: usize = 64;
@@ -330,6 +435,10 @@ pub const STALE_MS: u64 = 150;
 
 /// A catch-up without progress for this long goes on over another link.
 pub const PULL_MS: u64 = 1_000;
+
+/// What a link brings that has come up beside others, and was said longer ago than this, was missed. What is
+/// younger was on its way.
+pub const RECOVERED_AGE_MS_MIN: u64 = 1_000;
 
 /// A hole is final this long after the last answer when some merely had nothing.
 pub const HOLE_NOTHING_MS: u64 = 1_000;
@@ -365,7 +474,7 @@ pub const MEMBER_STALLED_MS: u64 = 2_000;
 /// sessions. Those after `MARK_BYTES` are answered in any case, and the newest one beyond when its time comes.
 pub const MARK_ANSWERS: Rate = Rate { burst: 20, window_ms: 1_000 };
 
-/// Routes of marks remembered per feed.
+/// Routes of marks remembered per feed. Beyond, the oldest goes: answers to it are dropped, and asked for again.
 pub const MARK_ROUTES_MAX: usize = 16;
 
 /// The unacknowledged bytes up to which stdin is read, at first,
@@ -481,5 +590,6 @@ const _: () = assert!(
     "a link is pinged twice before it is closed"
 );
 const _: () = assert!(MEMBERS_MAX < FEEDS_MAX && SESSIONS_PER_AUTHOR_MAX < FEEDS_MAX, "there is room for the others");
+const _: () = assert!(MEMBERS_MAX <= ROSTER_NOTICES_MAX, "a newcomer is told of each member");
 const _: () = assert!(LOST_GRACE_MS < LOST_AGAIN_MS, "a claim counts before it is made again");
 const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

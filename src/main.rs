@@ -1,24 +1,27 @@
 //! The program: arguments, log, run, exit code.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use crossbeam_channel::bounded;
 use hobnob::access::{self, Access, AccessError};
 use hobnob::args::{
-    Args, BACKLOG_LINES, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret, render_manual,
+    Args, BACKLOG_LINES, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret, render_manual,
 };
 use hobnob::console::{self, Channels, Input, LogWriter, Options};
-use hobnob::daemon::{self, Console, Listen, StartError};
-use hobnob::identity::{Identity, IdentityError, key_path};
+use hobnob::daemon::{self, Console, Kept, Listen, StartError};
+use hobnob::history::{self, Opened, query};
+use hobnob::identity::{Id, Identity, IdentityError, key_path};
 use hobnob::known::{Known, known_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
 use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
-use hobnob::room::{Config, Reach};
+use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
 use hobnob::ticket::Ticket;
+use hobnob::wire::record::{Domain, Nick};
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
             written(io::stdout().write_all(&script))
         }
         Some(Task::Man) => written(render_manual(&mut io::stdout())),
+        Some(Task::History(options)) => print_history(options).unwrap_or_else(|error| failed(&error)),
         Some(Task::Ticket(options)) => write_ticket(options).unwrap_or_else(|error| failed(&error)),
         None => run(&args).map_or_else(|error| failed(&error), |outcome| ExitCode::from(exit_code(outcome))),
     }
@@ -104,6 +108,19 @@ enum RunError {
     /// A pipe that neither dials nor accepts anybody.
     #[error("nobody to say it to: name a PEER, or --listen for some")]
     Nobody,
+    /// Nothing was kept of that room by that identity.
+    #[error("no history of the room {room} is kept for {nick}: there is no {folder}")]
+    NoHistory {
+        /// The room.
+        room: String,
+        /// Whose.
+        nick: Nick,
+        /// Where it would be.
+        folder: PathBuf,
+    },
+    /// A history could not be read.
+    #[error("the history cannot be read: {0}")]
+    History(io::Error),
     /// The system gave no random numbers.
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -115,8 +132,12 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
-            RunError::Access(_) | RunError::Identity(_) | RunError::Nobody => EXIT_CONFIGURATION,
-            RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => exit_code(Outcome::Failed),
+            RunError::Access(_) | RunError::Identity(_) | RunError::Nobody | RunError::NoHistory { .. } => {
+                EXIT_CONFIGURATION
+            }
+            RunError::History(_) | RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => {
+                exit_code(Outcome::Failed)
+            }
         }
     }
 }
@@ -143,6 +164,42 @@ fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
     Ok(written(io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().write_all(b"\n"))))
 }
 
+/// `hobnob history`.
+fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
+    let (room, secret) = access::for_history(args, || console::ask("ticket"))?;
+    let path = args.who.identity.clone().map_or_else(|| key_path(args.who.nick().as_str()), Ok)?;
+    let me = Person { id: Identity::load(&path)?.id(), nick: args.who.nick() };
+    let base = args.history.clone().map_or_else(history::state_folder, Ok)?;
+    let folder = history::folder_of(&base, &room, &me.id, secret.as_ref());
+    if !folder.is_dir() {
+        return Err(RunError::NoHistory { room, nick: me.nick, folder });
+    }
+    let words = args.words.iter().map(|word| word.to_lowercase()).collect();
+    let wanted = Wanted { last: args.last, since: args.since, words };
+    let domain = Domain::of_room(&room);
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let mut teller = console::Teller::new(&me, args.json);
+    let told = if wanted.last.is_some() {
+        query::newest(&folder, &domain, &wanted, true).and_then(|found| {
+            let mut posts = found.posts.iter();
+            posts.try_for_each(|post| stdout.write_all(teller.tell(post))).map(|()| found.damaged)
+        })
+    } else {
+        query::each(&folder, &domain, &wanted, |post| stdout.write_all(teller.tell(&post)))
+    };
+    let told =
+        told.and_then(|damaged| stdout.write_all(teller.finish()).and_then(|()| stdout.flush()).map(|()| damaged));
+    match told {
+        Ok(0) => Ok(ExitCode::SUCCESS),
+        Ok(damaged) => {
+            log::warn!("history: {damaged} damaged lines in {} are skipped", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(RunError::History(error)),
+    }
+}
+
 /// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
 fn known_peers(args: &Args, room: &str) -> Known {
     match known_path() {
@@ -156,18 +213,44 @@ fn known_peers(args: &Args, room: &str) -> Known {
     }
 }
 
+/// What is kept of the room, and who goes on with it. A run that passes by, or is somebody else's next time, keeps a
+/// history only where it is told to.
+fn history(args: &Args, access: &Access, me: &Id, passing: bool) -> Option<(PathBuf, Opened)> {
+    let fleeting = passing || args.ephemeral;
+    if args.no_history || (fleeting && args.history.is_none()) {
+        return None;
+    }
+    let base = match args.history.clone().map_or_else(history::state_folder, Ok) {
+        Ok(base) => base,
+        Err(error) => {
+            log::warn!("the history cannot be kept: {error}");
+            return None;
+        }
+    };
+    let folder = history::folder_of(&base, &access.room, me, access.secret.as_ref());
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    let opened = history::open(&folder, &access.room, now);
+    Some((folder, opened))
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
     let (command, commands) = bounded(COMMANDS_MAX);
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    let Access { room, secret, named } = Access::of(args, || console::ask("ticket"))?;
-    if passing && named.is_empty() {
+    let access = Access::of(args, || console::ask("ticket"))?;
+    if passing && access.named.is_empty() {
         return Err(RunError::Nobody);
     }
     let nick = args.who.nick();
     let identity = if args.ephemeral { Identity::ephemeral()? } else { kept_identity(&args.who)? };
+    let kept = history(args, &access, &identity.id(), passing);
+    let Access { room, secret, named } = access;
+    let (folder, past, keeper) = match kept {
+        Some((folder, Opened { past, keeper })) => (Some((folder, room.clone())), past, keeper),
+        None => (None, Past::default(), None),
+    };
     let security = if args.plaintext {
         LinkSecurity::Plaintext
     } else {
@@ -183,6 +266,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
         plaintext: args.plaintext,
         secret,
+        history: folder,
         input,
     };
     let config = Config {
@@ -203,6 +287,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         // A script knows what it has said.
         echo: args.json || input == Input::Terminal,
         backlog_lines: args.backlog.unwrap_or(if passing { 0 } else { BACKLOG_LINES }),
+        keep: false,
         log_bytes_max: LOG_BYTES_MAX,
         seed: getrandom::u64()?,
     };
@@ -213,6 +298,11 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     };
     let (say, says) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    daemon::start(config, listen, security, Console { says, commands, events: event })?;
-    Ok(console::run(&options, known, Channels { says: say, commands: command, events }))
+    let kept = Kept { past, keeper: keeper.as_ref().map(|keeper| keeper.batches.clone()) };
+    daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;
+    let outcome = console::run(&options, known, Channels { says: say, commands: command, events });
+    if let Some(keeper) = keeper {
+        keeper.close();
+    }
+    Ok(outcome)
 }

@@ -6,16 +6,16 @@
 //! thread, socket, clock, lock or channel here, and chance only from a seed, so a whole network of
 //! rooms runs in one thread and every failure replays.
 //!
-//! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap),
-//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished). `log`, `roster`, `links`, `overlay`, `pace` and
+//! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `recovery` (what was missed),
+//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished), `past` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use crate::identity::Id;
 use crate::limits::{
-    LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, MEMBERS_COUNTED_AT_ONCE, NEWS_MS, TICK_MS,
+    LINK_FEEDS_MAX, LINK_PING_AFTER_MS, LINK_PING_PHASES, LINK_SILENT_MS_MAX, MEMBERS_COUNTED_AT_ONCE, NEWS_MS,
+    OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, TICK_MS,
 };
 use crate::wire::Frame;
 use crate::wire::end::End;
@@ -37,10 +37,16 @@ mod log;
 mod mark;
 mod meter;
 pub mod names;
-mod overlay;
+mod notices;
+pub mod overlay;
 mod own;
 mod pace;
+mod past;
+mod places;
 mod pull;
+mod reachable;
+mod recall;
+mod recovery;
 mod report;
 pub mod rng;
 mod roster;
@@ -53,12 +59,14 @@ pub use report::View;
 
 use event::Event;
 use links::Link;
-use overlay::Overlay;
+use overlay::{Book, Overlay};
 use rng::Rng;
 
 pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
 pub use overlay::{DialId, Reach, Target};
+pub use past::Past;
+pub use recall::Wanted;
 
 /// One node's view of the room. See the module's page.
 #[derive(Debug)]
@@ -81,9 +89,12 @@ pub struct Room {
     members_due: bool,
     members_counted_at: u64,
     overlay: Overlay,
+    book: Book,
     plan_due: bool,
     pace: pace::Pace,
     local: local::Local,
+    keeping: past::Keeping,
+    recovery: recovery::Recovery,
     pulls: pull::Pulls,
     marks: mark::Marks,
     warned_of_feeds: bool,
@@ -93,8 +104,10 @@ pub struct Room {
     watches: BTreeMap<FeedId, watch::Watch>,
     /// The posts of `lost` that we may make.
     losses: bucket::Bucket,
-    /// Other sessions of our identity that were watched once.
-    doubted: BTreeSet<FeedId>,
+    /// Sessions that were watched although no link to them was lost, and since when.
+    doubted: BTreeMap<FeedId, u64>,
+    /// When a member was last told as lost.
+    lost_at: Option<u64>,
     /// Authors with two posts under one number.
     forked: BTreeSet<Id>,
     completion: greet::Completion,
@@ -103,8 +116,7 @@ pub struct Room {
     said: u64,
     /// Sessions that have confirmed everything, and may go.
     held: BTreeSet<FeedId>,
-    /// Our addresses, as announced in the newest join.
-    addresses: Vec<SocketAddr>,
+    announced: reachable::Announced,
     /// When somebody was last there to hear a passing run.
     accompanied_at: Option<u64>,
     /// Authors whose clocks are so far ahead that their posts are refused.
@@ -118,6 +130,11 @@ pub struct Room {
 impl Room {
     /// A room with nobody in it but us, who join at once.
     pub fn new(config: Config, now: Now, out: &mut Vec<Output>) -> Self {
+        Self::resume(config, &Past::default(), now, out)
+    }
+
+    /// The same with what earlier runs have kept of it.
+    pub fn resume(config: Config, past: &Past, now: Now, out: &mut Vec<Output>) -> Self {
         let me = FeedId { author: config.identity.id(), session: config.session };
         let mut room = Self {
             domain: Domain::of_room(&config.room),
@@ -135,9 +152,12 @@ impl Room {
             members_due: true,
             members_counted_at: now.mono,
             overlay: Overlay::new(me, config.reach, &config.named),
+            book: Book::default(),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
+            keeping: past::Keeping::default(),
+            recovery: recovery::Recovery::default(),
             pulls: pull::Pulls::default(),
             marks: mark::Marks::default(),
             warned_of_feeds: false,
@@ -145,13 +165,14 @@ impl Room {
             holes: BTreeMap::new(),
             watches: BTreeMap::new(),
             losses: bucket::Bucket::default(),
-            doubted: BTreeSet::new(),
+            doubted: BTreeMap::new(),
+            lost_at: None,
             forked: BTreeSet::new(),
             completion: greet::Completion::default(),
             ending: own::Ending::Open,
             said: 0,
             held: BTreeSet::new(),
-            addresses: Vec::new(),
+            announced: reachable::Announced::default(),
             accompanied_at: None,
             untimely: BTreeSet::new(),
             next_half_second_at: now.mono,
@@ -166,7 +187,8 @@ impl Room {
         }
         let nick = room.config.nick.clone();
         room.roster.name_me(event::Person { id: me.author, nick }, room.config.passing);
-        room.addresses = room.own_addresses();
+        room.take_up(past, out);
+        room.announced.addresses = room.own_addresses();
         room.post_join(out);
         room
     }
@@ -198,7 +220,7 @@ impl Room {
     pub fn may_say(&mut self) -> bool {
         // What is said is shown here, too: this node's own reader counts like any other.
         matches!(self.ending, own::Ending::Open)
-            && !self.local.is_behind(self.now.mono)
+            && !self.is_behind()
             && self.pace.may_say(self.marks.sharers(), &self.domain, self.now.mono)
     }
 
@@ -208,7 +230,13 @@ impl Room {
             return Some(Event::Present(self.roster.people()));
         }
         let roster = &self.roster;
-        self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)
+        let next = self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)?;
+        Some(match next {
+            local::Next::Event(event) => event,
+            local::Next::Question(local::Question::Names) => self.names(),
+            local::Next::Question(local::Question::Status) => self.status(),
+            local::Next::Question(local::Question::Recall(wanted)) => self.recall(&wanted),
+        })
     }
 
     /// Whether acks wait for the user's side to take events.
@@ -218,6 +246,9 @@ impl Room {
 
     fn arrived(&mut self, link: LinkId, run: Vec<Arrival>, out: &mut Vec<Output>) {
         let now = self.now.mono;
+        if let Some(state) = self.links.get_mut(&link).filter(|_| run.is_empty()) {
+            state.part_arrived(now);
+        }
         for arrival in run {
             // A record may have ended the link; the rest of the run is void.
             let Some(state) = self.links.get_mut(&link) else { return };
@@ -248,6 +279,7 @@ impl Room {
         match control {
             Control::Hello(hello) => self.hello_arrived(link, hello, out),
             Control::Have { feeds } => self.have_arrived(link, &feeds, out),
+            Control::All {} => self.all_arrived(link, out),
             Control::Done {} => self.done_arrived(link, out),
             Control::Want { author, session, from, answer } => {
                 self.want_arrived(link, FeedId { author, session }, from, answer, out);
@@ -273,11 +305,16 @@ impl Room {
     }
 
     fn send_frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Output>) {
-        use crate::limits::{OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX};
         let Some(state) = self.links.get_mut(&link) else { return };
         state.queue(frame.len(), self.now.mono);
+        self.hand_over(link, vec![frame], out);
+    }
+
+    /// Hands frames that were queued for a link to its writer.
+    fn hand_over(&mut self, link: LinkId, frames: Vec<Frame>, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get(&link).filter(|_| !frames.is_empty()) else { return };
         let too_slow = state.queued_bytes > OUTBOX_BYTES_MAX + OUTBOX_CONTROL_BYTES_MAX;
-        out.push(Output::Send { links: vec![link], frame });
+        out.push(Output::Send { links: vec![link], frames });
         if too_slow {
             self.close(link, End::SlowReader, out);
         }
@@ -306,6 +343,9 @@ impl Room {
             }
             self.check_completion();
             self.shed_surplus(out);
+            if self.announced.due {
+                self.look_at_addresses(out);
+            }
         }
         if now >= self.next_minute_at {
             self.next_minute_at = now + 60_000;
@@ -338,7 +378,7 @@ impl Room {
                 ends.push((*id, End::Silent));
             } else if let Some(end) = link.standstill(now) {
                 ends.push((*id, end));
-            } else if now >= link.heard_at.max(link.pinged_at) + ping_after(*id) {
+            } else if now >= link.quiet_since(now) + ping_after(*id) {
                 link.pinged_at = now;
                 pings.push(*id);
             }
@@ -361,6 +401,7 @@ impl Room {
             self.show_roster();
         }
         self.answer_late(out);
+        self.tell_recovered();
         self.end_step(out);
         self.local.compact(&self.log);
     }
@@ -369,11 +410,14 @@ impl Room {
     /// told.
     fn show_roster(&mut self) {
         let due = self.roster_changed_at.is_some_and(|since| self.now.mono >= since + 2_000);
-        if self.completion.is_under_way() || (self.pulls.are_under_way() && !due) {
+        if self.completion.is_awaited() || (self.pulls.are_under_way() && !due) {
             return;
         }
         self.roster_changed_at = None;
         for event in self.roster.changes(self.me.author) {
+            if matches!(event, Event::Lost { .. }) {
+                self.lost_at = Some(self.now.mono);
+            }
             self.local.notice(event);
         }
     }

@@ -2,6 +2,9 @@
 //! is an error here and nothing to anybody else.
 
 use hobnob::console::command::{COMMANDS, CommandError, Typed, parse};
+use hobnob::limits::{RECALLED_LAST, RECALLED_LAST_MAX};
+use hobnob::moment::MomentError;
+use hobnob::room::Wanted;
 use hobnob::wire::record::Nick;
 
 #[test]
@@ -27,14 +30,35 @@ fn a_pasted_block_is_text_even_where_it_begins_with_a_slash() {
 #[test]
 fn every_command_that_help_lists_exists() {
     for command in &COMMANDS {
-        let line =
-            if command.form.contains(' ') { format!("/{} bob", command.name) } else { format!("/{}", command.name) };
+        let argument = if command.name == "history" { "7" } else { "bob" };
+        let line = if command.form.contains(' ') {
+            format!("/{} {argument}", command.name)
+        } else {
+            format!("/{}", command.name)
+        };
         assert!(parse(&line).is_ok(), "{line}");
     }
     assert_eq!(parse("/nick rob"), Ok(Typed::Nick(Nick::new("rob").expect("a nick"))));
     assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
     assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
     assert_eq!(parse("/me  waves"), Ok(Typed::Act(" waves".into())));
+}
+
+#[test]
+fn what_is_asked_of_the_past_is_bounded() {
+    let last = |line| match parse(line) {
+        Ok(Typed::Recall(Wanted { last, .. })) => last,
+        other => unreachable!("{line}: {other:?}"),
+    };
+    assert_eq!((last("/history"), last("/history 7")), (Some(RECALLED_LAST), Some(7)));
+    assert_eq!(
+        (last("/history 99999999999999999999"), last("/history 2h")),
+        (Some(RECALLED_LAST_MAX), Some(RECALLED_LAST_MAX))
+    );
+    let words = vec!["one".to_owned(), "two".to_owned()];
+    let wanted = Wanted { last: Some(RECALLED_LAST), since: None, words };
+    assert_eq!(parse("/search  One two "), Ok(Typed::Recall(wanted)));
+    assert_eq!(parse("/history noon"), Err(CommandError::Moment(MomentError)));
 }
 
 #[test]

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hobnob::limits::{CLEAR_EXIT_BYTES_MAX, NOISE_PAYLOAD_BYTES};
+use hobnob::limits::NOISE_PAYLOAD_BYTES;
 use hobnob::secret::RoomKey;
-use hobnob::wire::secure::{Endpoint, HandshakeError, PREAMBLE_NOISE, Receiver, Secured, Sender};
+use hobnob::wire::secure::{Endpoint, HandshakeError, PREAMBLE_NOISE, Receiver, Scratch, Secured, Sender};
 use nix::poll::{PollFd, PollFlags, poll};
 use proptest::prelude::*;
 use support::proxy::{Fault, Proxy, Tapped, Way};
@@ -270,72 +270,6 @@ fn a_handshake_with_a_bit_flipped_anywhere_makes_no_link() {
     }
 }
 
-// ---- who does not belong together -------------------------------------------------------------
-
-/// A pipe that dials somebody who answers with these bytes: its exit code, and what it told.
-fn pipe_to(answer: &'static [u8]) -> (i32, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("a bound socket has an address").to_string();
-    thread::spawn(move || {
-        while let Ok((mut socket, _)) = listener.accept() {
-            let _ = socket.read(&mut [0; 256]);
-            let _ = socket.write_all(answer);
-            let _ = socket.shutdown(std::net::Shutdown::Write);
-            let _ = socket.read_to_end(&mut Vec::new());
-        }
-    });
-    let mut pipe = piping("pipe", &["--wait", "2", &addr]);
-    pipe.say("hello");
-    pipe.end_input();
-    (pipe.exit_code(), pipe.told())
-}
-
-#[test]
-fn two_rooms_refuse_each_other_and_the_host_notes_it() {
-    let host = chatting("host", &["-v", "--room", "here"]);
-    let mut guest = piping("guest", &["--room", "there", &host.addr()]);
-    guest.say("hello");
-    guest.end_input();
-    assert_eq!(guest.exit_code(), 5, "{}", guest.told());
-    host.wait_for_stderr("is closed: secret");
-    assert!(!host.told().contains("there") && !guest.told().contains("here\""), "neither learns the other's room");
-    drop(host.finish());
-}
-
-#[test]
-fn a_later_version_is_refused_by_its_first_line() {
-    let host = chatting("host", &["-v"]);
-    let mut later = connect(&host.addr());
-    later.write_all(b"hobnob 2 noise\n").expect("the host has accepted");
-    let mut told = String::new();
-    later.read_to_string(&mut told).expect("an exit record in the clear");
-    assert!(told.contains(r#""reason":"version""#) && told.ends_with("<EXITENCD>"), "{told}");
-    host.wait_for_stderr("is closed: version");
-    drop(host.finish());
-    let (code, told) = pipe_to(br#"{"type":"exit","reason":"version","text":""}<EXITENCD>"#);
-    assert_eq!(code, 5, "{told}");
-    assert!(told.contains("speaks another version of the protocol"), "{told}");
-}
-
-#[test]
-fn an_answer_that_makes_no_sense_is_no_refusal() {
-    let endless = [&br#"{"type":"exit","reason":""#[..], &vec![b'x'; CLEAR_EXIT_BYTES_MAX]].concat().leak();
-    let answers: [&[u8]; 7] = [
-        b"",
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"\x00\x60",
-        b"{",
-        endless,
-        br#"{"type":"ping","token":1}<EXITENCD>"#,
-        // In the clear anybody on the way may say this: what only a member may say does not count.
-        br#"{"type":"exit","reason":"goodbye","text":""}<EXITENCD>"#,
-    ];
-    for answer in answers {
-        let (code, told) = pipe_to(answer);
-        assert_eq!(code, 3, "{}: {told}", String::from_utf8_lossy(answer));
-    }
-}
-
 // ---- the stream --------------------------------------------------------------------------------
 
 /// A link within this process, both ends of it.
@@ -353,11 +287,11 @@ fn link() -> [Secured; 2] {
 
 /// Writes all that is queued, as the socket takes it; the bytes of frames that were written to their end.
 fn write_all(sender: &mut Sender) -> usize {
-    let mut written = sender.write().expect("the socket takes it");
+    let mut written = sender.write(&mut Scratch::default()).expect("the socket takes it");
     while !sender.is_empty() {
         let mut fds = [PollFd::new(sender.socket().as_fd(), PollFlags::POLLOUT)];
         assert_eq!(poll(&mut fds, 60_000_u16).expect("a socket can be polled"), 1, "the other end reads");
-        written += sender.write().expect("the socket takes it");
+        written += sender.write(&mut Scratch::default()).expect("the socket takes it");
     }
     written
 }

@@ -289,6 +289,9 @@ fn what_does_nothing_where_it_stands_is_shown() {
     assert_eq!(filter("ب\u{200c}"), "ب<U+200C>");
     assert_eq!(filter("ب\u{200c}\u{200c}ب"), "ب<U+200C><U+200C>ب");
     assert_eq!(filter("ب\u{200c}1"), "ب<U+200C>1");
+    assert_eq!(filter("0\u{94d}\u{200c}a"), "0\u{94d}<U+200C>a");
+    // Behind a mark without a letter it came out once, and was shown where the text passed again.
+    assert_eq!(filter("\u{64b}\u{200c}ؠ"), "<U+064B><U+200C>ؠ");
     assert_eq!(filter("pay\u{fe0f}pal"), "pay<U+FE0F>pal");
     assert_eq!(filter("1\u{fe0f}"), "1<U+FE0F>");
     assert_eq!(filter("❤\u{fe0f}\u{fe0f}\u{e0101}"), "❤\u{fe0f}<U+FE0F><U+E0101>");

@@ -220,6 +220,19 @@ fn invite_makes_a_ticket_that_opens_the_room() {
 }
 
 #[test]
+fn status_tells_whether_a_room_is_closed_and_its_links_are_encrypted() {
+    let (_folder, file) = private_file(WORDS);
+    let cases: [(&[&str], _); 3] =
+        [(&[], (false, true)), (&["--plaintext"], (false, false)), (&["--room-key-file", &file], (true, true))];
+    for (args, (secret, encrypted)) in cases {
+        let mut alice = chatting("alice", &[args, &["--commands"]].concat());
+        alice.say("/status");
+        let status = alice.wait_for("the status", |event| event["event"] == "status");
+        assert_eq!((&status["secret"], &status["encrypted"]), (&secret.into(), &encrypted.into()), "{args:?}");
+    }
+}
+
+#[test]
 fn who_cannot_be_dialled_invites_nobody() {
     let mut alice = start("alice", &["--commands", "--no-listen", "--stay"], |_| {});
     alice.say("/invite");

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hobnob::limits::{LINK_RECORDS_MAX, LINK_RECORDS_RENEW};
-use hobnob::wire::secure::{Endpoint, LinkSecurity, Psk, Receiver, Secured, Sender};
+use hobnob::wire::secure::{Endpoint, LinkSecurity, Psk, Receiver, Scratch, Secured, Sender};
 
 /// The sender of one end and the receiver of the other, after so many messages.
 fn link(messages: u64) -> (Sender, Receiver) {
@@ -28,7 +28,7 @@ fn link(messages: u64) -> (Sender, Receiver) {
 
 fn send(sender: &mut Sender, text: &str) -> std::io::Result<usize> {
     sender.push(text.as_bytes().into());
-    sender.write()
+    sender.write(&mut Scratch::default())
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hobnob::console::json;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, complete, rows_of};
 use hobnob::identity::Identity;
-use hobnob::room::event::{Event, Member, Person};
+use hobnob::room::event::{Event, Member, Person, Recovered};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ fn post(number: u64, draft: &Draft<'_>) -> Arc<Post> {
 }
 
 fn said(text: &str, action: bool, part: bool) -> Event {
-    Event::Said { post: post(3, &Draft::Say { text, action, part }), mine: false, backlog: true }
+    Event::Said { post: post(3, &Draft::Say { text, action, part }), mine: false, backlog: false }
 }
 
 fn printed(style: Style, events: &[Event]) -> Shown {
@@ -56,6 +56,24 @@ fn a_message_is_a_line_with_time_and_name() {
     assert_eq!(chat(PIPE, &[said("waves", true, false)]), "* bob waves");
     let line = printed(PIPE, &[said("hello", false, false)]).chat;
     assert_eq!((line.len(), &line[2..3], &line[5..6], line.ends_with('\n')), (20, ":", ":", true));
+}
+
+#[test]
+fn what_was_said_on_another_day_has_its_date() {
+    let Event::Said { post, mine, .. } = said("hello", false, false) else { unreachable!() };
+    let line = printed(PIPE, &[Event::Said { post, mine, backlog: true }]).chat;
+    assert!(line.starts_with("2023-11-1") && line.ends_with(": hello\n"), "{line}");
+}
+
+#[test]
+fn a_catch_up_is_told_in_a_line() {
+    let told = |count, minutes: u64| {
+        let to = 1_700_000_000_000;
+        printed(TERMINAL, &[Event::Recovered(Recovered { count, from: to - minutes * 60_000, to })]).chat
+    };
+    assert!(told(7, 7).starts_with("-- 7 messages recovered, 2023-11-1"), "{}", told(7, 7));
+    assert_eq!((told(7, 7).matches(':').count(), told(1, 0).matches(':').count()), (2, 1));
+    assert!(told(1, 0).starts_with("-- 1 message recovered, "));
 }
 
 #[test]
@@ -123,7 +141,7 @@ fn a_say_in_json_has_the_exact_text() {
     assert_eq!(value["id"], format!("{bob}/7/3"));
     assert_eq!(value["from"], serde_json::json!({ "id": bob, "nick": "bob" }));
     assert_eq!(value["text"], text);
-    assert_eq!((&value["mine"], &value["backlog"]), (&Value::Bool(false), &Value::Bool(true)));
+    assert_eq!((&value["mine"], &value["backlog"]), (&Value::Bool(false), &Value::Bool(false)));
     assert_eq!((&value["action"], value.get("part")), (&Value::Bool(true), None));
 }
 

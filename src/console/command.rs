@@ -3,8 +3,11 @@
 
 use thiserror::Error;
 
-use crate::limits::{NICK_BYTES_MAX, WHY_BYTES_MAX};
+use crate::limits::{NICK_BYTES_MAX, RECALLED_LAST, RECALLED_LAST_MAX, WHY_BYTES_MAX};
+use crate::moment::{self, MomentError};
+use crate::room::Wanted;
 use crate::wire::record::Nick;
+use jiff::Zoned;
 
 /// A typed line, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum Typed {
     Status,
     /// How do others join?
     Invite,
+    /// What was said earlier, or what of it has these words?
+    Recall(Wanted),
     /// Tell who comes and goes, or no longer.
     Quiet,
     /// Clear the screen.
@@ -54,6 +59,9 @@ pub enum CommandError {
     /// It takes none.
     #[error("/{0} takes nothing behind it")]
     Surplus(&'static str),
+    /// Not a number or a time.
+    #[error("{0}")]
+    Moment(#[from] MomentError),
     /// Not a name.
     #[error("a nick has 1 to {NICK_BYTES_MAX} bytes, without white space, control characters, < and >")]
     Nick,
@@ -71,7 +79,7 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 13] = [
+pub const COMMANDS: [Usage; 15] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
@@ -80,6 +88,8 @@ pub const COMMANDS: [Usage; 13] = [
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
     Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
+    Usage { name: "history", form: "history [N or TIME]", help: "show the last messages, or those since a time" },
+    Usage { name: "search", form: "search WORDS", help: "show the last messages that have these words" },
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
     Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
@@ -110,6 +120,8 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         // What is said keeps its white space, but for the one behind the command.
         "say" => return needed(command, argument).map(Typed::Say),
         "me" => return needed(command, argument).map(Typed::Act),
+        "history" => return recalled(word),
+        "search" => return needed(command, word).map(|words| Typed::Recall(search(&words))),
         "whois" => return needed(command, word).map(Typed::Whois),
         "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
         "nick" => {
@@ -126,6 +138,25 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         _ => Typed::Help,
     };
     if word.is_empty() { Ok(typed) } else { Err(CommandError::Surplus(command.name)) }
+}
+
+/// How many messages, or since when. The one place here that looks at the clock.
+fn recalled(word: &str) -> Result<Typed, CommandError> {
+    if word.is_empty() {
+        return Ok(Typed::Recall(Wanted { last: Some(RECALLED_LAST), ..Wanted::default() }));
+    }
+    if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        let last = word.parse().unwrap_or(usize::MAX).min(RECALLED_LAST_MAX);
+        return Ok(Typed::Recall(Wanted { last: Some(last), ..Wanted::default() }));
+    }
+    let since = moment::parse(word, &Zoned::now())?;
+    Ok(Typed::Recall(Wanted { last: Some(RECALLED_LAST_MAX), since: Some(since), words: Vec::new() }))
+}
+
+/// All of the words, in whatever order and case.
+pub fn search(words: &str) -> Wanted {
+    let words = words.split_whitespace().map(str::to_lowercase).collect();
+    Wanted { last: Some(RECALLED_LAST), since: None, words }
 }
 
 fn needed(command: &Usage, argument: &str) -> Result<String, CommandError> {

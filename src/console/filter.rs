@@ -115,9 +115,10 @@ const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
 
 fn parts(before: &[char], next: char) -> bool {
-    let Some(first) = before.first() else { return false };
-    // The scripts of India have a block of 128 code points each.
-    let same_block = u32::from(*first) / 128 == u32::from(next) / 128;
+    // A mark without a letter to sit on is shown, and nothing runs into that.
+    let Some(first) = before.first().filter(|first| !is_mark(**first)) else { return false };
+    // The scripts of India have a block of 128 code points each, from U+0900 on.
+    let same_block = *first >= '\u{900}' && u32::from(*first) / 128 == u32::from(next) / 128;
     let behind_virama = before.last().is_some_and(|last| canonical_combining_class(*last) == VIRAMA);
     (behind_virama && same_block && next.is_alphabetic()) || (is_cursive(*first) && is_cursive(next))
 }

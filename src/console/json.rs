@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::print::{self, answer, notice, timestamp};
+use super::print::{self, Protection, answer, notice, timestamp};
+use crate::history::query::Found;
+use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Status};
+use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Recovered, Status};
 use crate::ticket::Ticket;
-use crate::wire::record::{Body, Post};
+use crate::wire::record::{Body, FeedId, Post};
 
 /// Writes an event, where it has a JSON form. Answers are asked for by `push_names` and
 /// `push_status`.
@@ -47,13 +49,15 @@ pub fn push_names(members: &[Member], whois: Option<&str>, out: &mut String) {
 }
 
 /// Writes the answer to `/status`.
-pub fn push_status(status: &Status, out: &mut String) {
+pub fn push_status(status: &Status, protection: Protection, out: &mut String) {
     let dialling: Vec<Value> = status.dialling.iter().map(|(addr, why)| json!({ "addr": addr, "why": why })).collect();
     let links: Vec<Value> = status.links.iter().map(link).collect();
     let fields = json!({
         "room": status.room,
         "me": person(&status.me),
         "session": status.session,
+        "secret": protection.secret,
+        "encrypted": protection.encrypted,
         "listening": status.listening,
         "links": links,
         "dialling": dialling,
@@ -63,6 +67,12 @@ pub fn push_status(status: &Status, out: &mut String) {
         "unconfirmed_bytes": status.unconfirmed_bytes,
     });
     push("status", &fields, out);
+}
+
+/// Writes the answer to `/history` and `/search`.
+pub fn push_recalled(found: &Found, me: Id, out: &mut String) {
+    let messages: Vec<Value> = found.posts.iter().map(|post| message(post, me)).collect();
+    push("history", &json!({ "messages": messages, "partial": found.partial }), out);
 }
 
 /// Writes the answer to `/invite`.
@@ -91,6 +101,10 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
         Event::Gap { from, missed } => ("gap", json!({ "from": person(from), "missed": missed })),
+        Event::Recovered(Recovered { count, from, to }) => {
+            let [from, to] = [from, to].map(|at| time(timestamp(*at)));
+            ("recovered", json!({ "count": count, "from": from, "to": to }))
+        }
         Event::Forked(author) => {
             let text = format!("the key {} signed two different messages under one number", author.id);
             ("warning", json!({ "text": text, "from": person(author) }))
@@ -108,7 +122,12 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Skipped { notices } => ("warning", json!({ "text": notice::skipped(*notices) })),
         Event::Warning(text) => ("warning", json!({ "text": text })),
         Event::Refused(text) => ("error", json!({ "text": text })),
-        Event::Said { .. } | Event::Present(_) | Event::Names(_) | Event::Status(_) | Event::Ended(_) => return None,
+        Event::Said { .. }
+        | Event::Present(_)
+        | Event::Names(_)
+        | Event::Recalled(_)
+        | Event::Status(_)
+        | Event::Ended(_) => return None,
     })
 }
 
@@ -130,6 +149,20 @@ fn member(member: &Member) -> Value {
         "addresses": member.addresses,
         "linked": member.linked,
         "since": time(timestamp(member.since)),
+    })
+}
+
+fn message(post: &Post, me: Id) -> Value {
+    let FeedId { author, session } = post.feed;
+    let Body::Say { action, part, .. } = post.body else { return Value::Null };
+    json!({
+        "id": format!("{author}/{session}/{}", post.number),
+        "at": time(timestamp(post.at)),
+        "from": person(&Person::of(post)),
+        "text": post.text(),
+        "mine": author == me,
+        "action": action,
+        "part": part,
     })
 }
 
@@ -155,7 +188,7 @@ fn push(name: &str, fields: &Value, out: &mut String) {
 }
 
 /// A say, by hand: its text stands in the frame as JSON already.
-fn push_say(post: &Post, mine: bool, backlog: bool, out: &mut String) {
+pub(super) fn push_say(post: &Post, mine: bool, backlog: bool, out: &mut String) {
     let Body::Say { text, action, part } = &post.body else { return };
     let text = post.frame.get(text.clone()).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or(r#""""#);
     let author = post.feed.author;

@@ -15,11 +15,22 @@ use unicode_width::UnicodeWidthStr;
 
 use super::filter::{is_plain_lines, push_filtered};
 use super::naming::Naming;
+use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
+use crate::room::Wanted;
 use crate::room::event::{Event, Member, Person, Status};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
+
+/// What keeps others out of a room, for `/status`.
+#[derive(Debug, Clone, Copy)]
+pub struct Protection {
+    /// It has a secret.
+    pub secret: bool,
+    /// Links are encrypted.
+    pub encrypted: bool,
+}
 
 /// What is to be written, in order.
 #[derive(Debug, Default)]
@@ -64,8 +75,9 @@ impl Printer {
     /// Prints what happened. The answers to commands are asked for by `names` and `status`.
     pub fn event(&mut self, event: &Event, shown: &mut Shown) {
         self.naming.before(event);
-        if let Event::Said { post, .. } = event {
-            self.said(post, shown);
+        if let Event::Said { post, backlog, .. } = event {
+            let dated = *backlog && !self.clock.is_today(post.at);
+            self.said(post, dated, shown);
         } else if let Some(notice) = self.notice_of(event) {
             self.put(&notice, shown);
         }
@@ -97,11 +109,11 @@ impl Printer {
     }
 
     /// Tells how things are, or only who we are.
-    pub fn status(&mut self, status: &Status, only_me: bool, shown: &mut Shown) {
+    pub fn status(&mut self, status: &Status, protection: Protection, only_me: bool, shown: &mut Shown) {
         let text = if only_me {
             answer::whoami(status, &self.naming)
         } else {
-            answer::status(status, &self.naming, &mut self.clock)
+            answer::status(status, protection, &self.naming, &mut self.clock)
         };
         self.tell(&text, shown);
     }
@@ -130,7 +142,21 @@ impl Printer {
         }
     }
 
-    fn said(&mut self, post: &Post, shown: &mut Shown) {
+    /// Tells what was asked for of the past.
+    pub fn recalled(&mut self, wanted: &Wanted, found: &Found, shown: &mut Shown) {
+        self.tell(&answer::recalled(wanted, found), shown);
+        for post in &found.posts {
+            self.earlier(post, shown);
+        }
+        self.close_line(shown);
+    }
+
+    /// Prints a message of the past, with its day.
+    pub fn earlier(&mut self, post: &Post, shown: &mut Shown) {
+        self.said(post, true, shown);
+    }
+
+    fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) {
         let Body::Say { action, part, .. } = post.body else { return };
         let text = post.text();
         let goes_on = self.open.filter(|(feed, _)| *feed == post.feed);
@@ -141,7 +167,7 @@ impl Printer {
             indent
         } else {
             self.close_line(shown);
-            self.push_prefix(post, action, &mut shown.chat)
+            self.push_prefix(post, action, dated, &mut shown.chat)
         };
         push_lines(&mut shown.chat, &text, indent);
         self.open = part.then_some((post.feed, indent));
@@ -151,16 +177,17 @@ impl Printer {
     }
 
     /// Writes time and name; returns the cells that they take.
-    fn push_prefix(&mut self, post: &Post, action: bool, out: &mut String) -> usize {
+    fn push_prefix(&mut self, post: &Post, action: bool, dated: bool, out: &mut String) -> usize {
         let name = self.naming.name(&Person::of(post));
         let (before, behind) = if action { ("* ", " ") } else { ("", ": ") };
+        let date = if dated { self.clock.date(post.at) } else { String::new() };
         let time = self.clock.time(post.at);
-        let cells = time.len() + 1 + before.len() + name.width() + behind.len();
+        let cells = date.len() + time.len() + 1 + before.len() + name.width() + behind.len();
         let _ = if self.style.color {
             let color = color_of(&post.feed.author);
-            write!(out, "\x1b[2m{time}\x1b[0m {before}\x1b[1;{color}m{name}\x1b[0m{behind}")
+            write!(out, "\x1b[2m{date}{time}\x1b[0m {before}\x1b[1;{color}m{name}\x1b[0m{behind}")
         } else {
-            write!(out, "{time} {before}{name}{behind}")
+            write!(out, "{date}{time} {before}{name}{behind}")
         };
         cells
     }
@@ -227,6 +254,22 @@ impl Clock {
             self.text = timestamp(at).to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
         }
         &self.text
+    }
+
+    fn is_today(&self, at: u64) -> bool {
+        let [then, now] = [timestamp(at), Timestamp::now()].map(|at| at.to_zoned(self.zone.clone()).date());
+        then == now
+    }
+
+    /// YYYY-MM-DD and a space.
+    fn date(&self, at: u64) -> String {
+        timestamp(at).to_zoned(self.zone.clone()).strftime("%Y-%m-%d ").to_string()
+    }
+
+    /// HH:MM, with the day where that is not today.
+    fn minute(&self, at: u64) -> String {
+        let form = if self.is_today(at) { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+        timestamp(at).to_zoned(self.zone.clone()).strftime(form).to_string()
     }
 }
 

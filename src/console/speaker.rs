@@ -8,6 +8,8 @@ use super::chunk::split_text;
 use super::command::{COMMANDS, Typed, parse};
 use super::goodbye::leave;
 use super::screen::Screen;
+use crate::history::query::Found;
+use crate::room::Wanted;
 use crate::room::event::{Command, Said};
 
 /// What the input thread tells the console.
@@ -21,6 +23,8 @@ pub(super) enum Local {
     Log(String),
     /// An answer to this will come.
     Asked(Query),
+    /// What was asked for of the past.
+    Recalled(Wanted, Found),
     /// `/quiet`.
     Quiet,
     /// `/clear`.
@@ -37,6 +41,7 @@ pub(super) enum Query {
     Status,
     Whoami,
     Invite,
+    Recall(Wanted),
 }
 
 /// The room or the console is gone: the input thread ends.
@@ -81,6 +86,7 @@ impl Speaker {
             Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
             Typed::Whoami => self.ask(Query::Whoami, Command::Status),
             Typed::Status => self.ask(Query::Status, Command::Status),
+            Typed::Recall(wanted) => self.ask(Query::Recall(wanted.clone()), Command::Recall(wanted)),
             Typed::Invite => self.ask(Query::Invite, Command::Status),
             Typed::Quiet => self.tell(Local::Quiet),
             Typed::Clear => self.tell(Local::Clear),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, READER_STACK_BYTES};
+use crate::limits::{FRAME_MS_MAX, HANDSHAKE_MS_MAX, LINK_BYTES_PER_S_MIN, READER_STACK_BYTES};
 use crate::room::intake::read_frame;
 use crate::room::{Arrival, Input, LinkId};
 use crate::wire::end::End;
@@ -76,19 +76,41 @@ fn spawn(link: LinkId, shared: &Shared, body: impl FnOnce() + Send + 'static) ->
     })
 }
 
+/// A moment, and how many bytes had come.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Instant,
+    received: u64,
+}
+
+impl Mark {
+    fn of(receiver: &Receiver) -> Self {
+        Self { at: Instant::now(), received: receiver.received() }
+    }
+
+    /// Whether more time has passed than the bytes that have come since may take, and a grace.
+    fn is_outrun(&self, receiver: &Receiver, grace_ms: u64) -> bool {
+        let bytes = receiver.received() - self.received;
+        self.at.elapsed() > Duration::from_millis(grace_ms + bytes * 1_000 / LINK_BYTES_PER_S_MIN)
+    }
+}
+
 struct Reader {
     link: LinkId,
     receiver: Receiver,
     channel: Option<Channel>,
     buffer: FrameBuffer,
-    /// Since when the frame at the end of the buffer has been incomplete.
-    partial_since: Option<Instant>,
+    /// Since when the frame at the end of the buffer has been incomplete, and what had come then.
+    partial_since: Option<Mark>,
+    /// When the room last heard of bytes, and of how many.
+    told: Mark,
     shared: Shared,
 }
 
 impl Reader {
     fn new(link: LinkId, receiver: Receiver, channel: Option<Channel>, shared: Shared) -> Self {
-        Self { link, receiver, channel, buffer: FrameBuffer::new(), partial_since: None, shared }
+        let told = Mark::of(&receiver);
+        Self { link, receiver, channel, buffer: FrameBuffer::new(), partial_since: None, told, shared }
     }
 
     fn run(mut self) {
@@ -110,6 +132,9 @@ impl Reader {
                         if self.is_late() {
                             return End::FrameTimeout;
                         }
+                        if self.is_slow() && !self.tell(Vec::new()) {
+                            return End::Vanished;
+                        }
                         self.buffer.relax();
                         self.receiver.relax();
                         continue;
@@ -126,8 +151,7 @@ impl Reader {
             if self.is_late() {
                 return End::FrameTimeout;
             }
-            let arrived = Input::Arrived { link: self.link, run };
-            if self.shared.messages.send(Message::Room(arrived)).is_err() {
+            if !self.tell(run) {
                 return End::Vanished;
             }
             if let Some(end) = end {
@@ -161,12 +185,23 @@ impl Reader {
         if !self.buffer.is_partial() {
             self.partial_since = None;
         } else if !run.is_empty() || self.partial_since.is_none() {
-            self.partial_since = Some(Instant::now());
+            self.partial_since = Some(Mark::of(&self.receiver));
         }
         (run, None)
     }
 
+    /// Tells the room what has come; false when there is nobody to hear it.
+    fn tell(&mut self, run: Vec<Arrival>) -> bool {
+        self.told = Mark::of(&self.receiver);
+        self.shared.messages.send(Message::Room(Input::Arrived { link: self.link, run })).is_ok()
+    }
+
     fn is_late(&self) -> bool {
-        self.partial_since.is_some_and(|since| since.elapsed() > Duration::from_millis(FRAME_MS_MAX))
+        self.partial_since.is_some_and(|since| since.is_outrun(&self.receiver, FRAME_MS_MAX))
+    }
+
+    /// Whether a message comes slowly, and not too slowly to be a sign of life.
+    fn is_slow(&self) -> bool {
+        !self.told.is_outrun(&self.receiver, 0)
     }
 }

@@ -10,18 +10,19 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded};
 
-use crate::limits::TICK_MS;
+use crate::limits::{GATHERED_LINKS_MIN, HISTORY_BATCH_BYTES_MAX, TICK_MS};
 use crate::room::event::{Event, Outcome};
 use crate::room::{Config, DialFailure, DialId, Input, LinkId, Output, Room};
+use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::record::{Channel, Control};
-use crate::wire::secure::{self, Secured, Sender};
+use crate::wire::record::{Channel, Control, Post};
+use crate::wire::secure::{self, Secured};
 
 use super::place::Place;
 use super::writer::{Handle, Order};
-use super::{Clock, Console, Shared, dial, reader};
+use super::{Clock, Console, Kept, Shared, dial, reader};
 
 /// What the other threads tell the router.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ struct Knocking {
 /// What the handshake of an accepted connection leaves to the router.
 #[derive(Debug)]
 pub(super) struct Greeted {
-    pub(super) sender: Sender,
+    pub(super) sender: secure::Sender,
     pub(super) channel: Option<Channel>,
 }
 
@@ -64,6 +65,7 @@ const END_TIME: Duration = Duration::from_millis(450);
 
 pub(super) fn start(
     config: Config,
+    kept: Kept,
     writers: Vec<Handle>,
     shared: Shared,
     inbox: Receiver<Message>,
@@ -73,7 +75,7 @@ pub(super) fn start(
     super::spawn("router".to_owned(), None, &alarm, move || {
         let clock = Clock { start: std::time::Instant::now() };
         let mut out = Vec::new();
-        let room = Room::new(config, clock.now(), &mut out);
+        let room = Room::resume(config, &kept.past, clock.now(), &mut out);
         let mut router = Router {
             room,
             clock,
@@ -82,6 +84,8 @@ pub(super) fn start(
             console,
             piping: true,
             unsent: None,
+            keeper: kept.keeper,
+            unkept: Vec::new(),
             knocking: BTreeMap::new(),
             next_link: 1,
             next_tick_at: 0,
@@ -103,6 +107,10 @@ struct Router {
     piping: bool,
     /// An event that the console had no room for.
     unsent: Option<Event>,
+    /// Who keeps the posts on disk.
+    keeper: Option<Sender<Vec<Arc<Post>>>>,
+    /// Posts that it had no room for.
+    unkept: Vec<Arc<Post>>,
     /// Accepted connections in their handshakes.
     knocking: BTreeMap<LinkId, Knocking>,
     next_link: LinkId,
@@ -138,6 +146,9 @@ impl Router {
             if now.mono >= self.next_tick_at {
                 self.next_tick_at = now.mono + TICK_MS;
                 self.step(Input::Tick);
+                self.keep();
+            } else if self.room.unkept_bytes() >= HISTORY_BATCH_BYTES_MAX {
+                self.keep();
             }
         }
         self.finish(inbox);
@@ -221,7 +232,7 @@ impl Router {
         let mut failed = Vec::new();
         for output in out {
             match output {
-                Output::Send { links, frame } => self.send(links, frame),
+                Output::Send { links, frames } => self.send(links, frames),
                 Output::Admit { link } => failed.extend(self.admit(link)),
                 Output::Close { link, end } => self.close(link, end),
                 Output::Dial { dial, target } => {
@@ -249,21 +260,22 @@ impl Router {
         }
     }
 
-    fn send(&self, links: Vec<LinkId>, frame: crate::wire::Frame) {
+    fn send(&self, links: Vec<LinkId>, frames: Vec<Frame>) {
+        let is_wide = links.len() >= GATHERED_LINKS_MIN;
         if let [link] = links.as_slice() {
-            return self.writer(*link, Order::Send(links, frame));
+            return self.writer(*link, Order::Send { links, frames, is_wide });
         }
-        let mut shares: Vec<Vec<LinkId>> = vec![Vec::new(); self.writers.len()];
         let count = self.writers.len();
+        let mut shares = vec![Vec::with_capacity(links.len() / count + 1); count];
         for link in links {
             let index = usize::try_from(link).unwrap_or(0).checked_rem(count).unwrap_or(0);
             if let Some(share) = shares.get_mut(index) {
                 share.push(link);
             }
         }
-        for (writer, share) in self.writers.iter().zip(shares) {
-            if !share.is_empty() {
-                writer.order(Order::Send(share, Arc::clone(&frame)));
+        for (writer, links) in self.writers.iter().zip(shares) {
+            if !links.is_empty() {
+                writer.order(Order::Send { links, frames: frames.clone(), is_wide });
             }
         }
     }
@@ -277,8 +289,7 @@ impl Router {
             // Its reader is in the handshake.
             let _ = socket.shutdown(Shutdown::Both);
         } else {
-            let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
-            self.writer(link, Order::Close(link, exit.encode(), end));
+            self.writer(link, Order::Close(link, Control::exit(end).encode(), end));
         }
     }
 
@@ -357,8 +368,53 @@ impl Router {
         }
     }
 
+    /// Hands posts to whoever keeps them, as far as they are taken.
+    fn keep(&mut self) {
+        let Some(keeper) = &self.keeper else { return };
+        loop {
+            if self.unkept.is_empty() {
+                self.unkept = next_batch(&mut self.room);
+            }
+            if self.unkept.is_empty() {
+                return;
+            }
+            match keeper.try_send(std::mem::take(&mut self.unkept)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(batch)) => {
+                    self.unkept = batch;
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => {
+                    self.keeper = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The end: all that is left goes to whoever keeps it.
+    fn keep_rest(&mut self) {
+        let Some(keeper) = self.keeper.take() else { return };
+        let mut left = 0;
+        loop {
+            let batch = std::mem::take(&mut self.unkept);
+            let batch = if batch.is_empty() { next_batch(&mut self.room) } else { batch };
+            if batch.is_empty() {
+                break;
+            }
+            let count = batch.len();
+            if left > 0 || keeper.send_timeout(batch, END_TIME).is_err() {
+                left += count;
+            }
+        }
+        if left > 0 {
+            log::warn!("the disk is slow or full: the last {left} messages are missing in the history");
+        }
+    }
+
     /// The end: the writers empty their links, then the console hears the last events.
     fn finish(mut self, inbox: &Receiver<Message>) {
+        self.keep_rest();
         let (done, finished) = bounded(self.writers.len());
         for writer in &self.writers {
             writer.order(Order::Finish(done.clone()));
@@ -381,4 +437,17 @@ impl Router {
         }
         let _ = self.console.events.send_timeout(Event::Ended(self.ended.unwrap_or(Outcome::Failed)), END_TIME);
     }
+}
+
+/// What is given to be kept at once.
+fn next_batch(room: &mut Room) -> Vec<Arc<Post>> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while bytes < HISTORY_BATCH_BYTES_MAX
+        && let Some(post) = room.next_kept()
+    {
+        bytes += post.frame.len();
+        batch.push(post);
+    }
+    batch
 }

@@ -1,7 +1,8 @@
 //! Writer threads, one a core: each owns its share of the links' sending halves for life.
 //!
 //! A writer takes all orders that wait, puts what belongs to one link together, and writes without
-//! waiting; links whose sockets are full are polled. What it has written it reports to the router, which
+//! waiting; links whose sockets are full are polled. When one frame after the other goes to many links, as when a
+//! crowd joins, they are gathered for a moment, so that a link gets them in one write. What it has written it reports to the router, which
 //! is how the room knows what a link can take. The queue of orders has no bound of its own: the
 //! room's account of each link bounds what can be in it.
 
@@ -14,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::limits::LINKS_CLOSING_MAX;
+use crate::limits::{GATHER_MS, GATHERED_FRAMES_MIN, LINKS_CLOSING_MAX};
 use crate::room::{Input, LinkId};
 use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::secure;
+use crate::wire::secure::{self, Scratch};
 
 use super::Shared;
 use super::router::Message;
@@ -29,12 +30,23 @@ use super::router::Message;
 /// How long a link that is being closed may take for its last frames, and its peer to close too.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// How often a link that is being closed is looked at.
+const CLOSING_LOOK: Duration = Duration::from_millis(100);
+
+/// How long frames to many links are gathered.
+const GATHER_TIME: Duration = Duration::from_millis(GATHER_MS);
+
 /// What a writer is told to do.
 pub(super) enum Order {
     /// Take over a link.
     Open(LinkId, secure::Sender),
-    /// Queue a frame for these links.
-    Send(Vec<LinkId>, Frame),
+    /// Queue frames for these links.
+    Send {
+        links: Vec<LinkId>,
+        frames: Vec<Frame>,
+        /// They go to many links, those of the other writers counted.
+        is_wide: bool,
+    },
     /// Send a last frame, then close.
     Close(LinkId, Frame, End),
     /// Answer when every link that is being closed is closed.
@@ -73,19 +85,62 @@ struct Closing {
     over: bool,
 }
 
+/// What is to be done about a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing.
+    Idle,
+    /// It has something to write, and there will be more in a moment.
+    Gathering,
+    /// It has something to write.
+    Fresh,
+    /// Its socket was full.
+    Blocked,
+}
+
+struct Outlet {
+    sender: secure::Sender,
+    turn: Turn,
+    /// Its keys have served long enough, and the room was told.
+    is_worn: bool,
+}
+
+/// How fast frames come that go to many links.
+struct Burst {
+    since: Instant,
+    frames: u32,
+    goes_on: bool,
+}
+
+impl Burst {
+    /// Whether what comes now is gathered.
+    fn gathers(&mut self, now: Instant) -> bool {
+        let elapsed = now.duration_since(self.since);
+        if elapsed >= GATHER_TIME {
+            let were_many = self.frames >= GATHERED_FRAMES_MIN && elapsed < 2 * GATHER_TIME;
+            *self = Self { since: now, frames: 0, goes_on: were_many };
+        }
+        self.frames += 1;
+        self.goes_on || self.frames >= GATHERED_FRAMES_MIN
+    }
+}
+
 struct Writer {
     orders: Receiver<Order>,
     polling: Arc<AtomicBool>,
     bell: UnixStream,
-    links: BTreeMap<LinkId, secure::Sender>,
+    links: BTreeMap<LinkId, Outlet>,
     /// Links with something new to write.
-    fresh: BTreeSet<LinkId>,
+    fresh: Vec<LinkId>,
+    /// Links with something to write when it is time; some of them may be fresh meanwhile.
+    gathering: Vec<LinkId>,
+    gathered_at: Instant,
+    burst: Burst,
     /// Links whose sockets were full.
     blocked: BTreeSet<LinkId>,
-    /// Links whose keys have served long enough.
-    worn: BTreeSet<LinkId>,
     closing: BTreeMap<LinkId, Closing>,
     finishing: Option<Sender<()>>,
+    scratch: Scratch,
     messages: Sender<Message>,
 }
 
@@ -95,16 +150,20 @@ pub(super) fn start(index: usize, shared: &Shared) -> io::Result<Handle> {
     bell.set_nonblocking(true)?;
     listener.set_nonblocking(true)?;
     let polling = Arc::new(AtomicBool::new(false));
+    let now = Instant::now();
     let writer = Writer {
         orders: receiver,
         polling: Arc::clone(&polling),
         bell: listener,
         links: BTreeMap::new(),
-        fresh: BTreeSet::new(),
+        fresh: Vec::new(),
+        gathering: Vec::new(),
+        gathered_at: now,
+        burst: Burst { since: now, frames: 0, goes_on: false },
         blocked: BTreeSet::new(),
-        worn: BTreeSet::new(),
         closing: BTreeMap::new(),
         finishing: None,
+        scratch: Scratch::default(),
         messages: shared.messages.clone(),
     };
     super::spawn(format!("writer-{index}"), None, shared, move || writer.run())?;
@@ -114,6 +173,7 @@ pub(super) fn start(index: usize, shared: &Shared) -> io::Result<Handle> {
 impl Writer {
     fn run(mut self) {
         while self.take_orders() {
+            self.end_gathering();
             self.write();
             self.close_finished();
             if !self.blocked.is_empty() || !self.closing.is_empty() {
@@ -125,9 +185,15 @@ impl Writer {
     /// Takes all orders that wait; blocks for one when there is nothing else to do. False at the end.
     fn take_orders(&mut self) -> bool {
         if self.blocked.is_empty() && self.fresh.is_empty() && self.closing.is_empty() {
-            match self.orders.recv() {
+            let order = if self.gathering.is_empty() {
+                self.orders.recv().map_err(RecvTimeoutError::from)
+            } else {
+                self.orders.recv_deadline(self.gathered_at)
+            };
+            match order {
                 Ok(order) => self.take(order),
-                Err(_) => return false,
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
         loop {
@@ -142,15 +208,16 @@ impl Writer {
     fn take(&mut self, order: Order) {
         match order {
             Order::Open(link, sender) => {
-                self.links.insert(link, sender);
+                self.links.insert(link, Outlet { sender, turn: Turn::Idle, is_worn: false });
             }
-            Order::Send(links, frame) => {
+            Order::Send { links, frames, is_wide } => {
+                let gathers = is_wide && self.gathers();
                 for link in links {
-                    self.queue(link, Arc::clone(&frame));
+                    self.queue(link, &frames, gathers);
                 }
             }
             Order::Close(link, frame, end) => {
-                self.queue(link, frame);
+                self.queue(link, &[frame], false);
                 let let_go = end != End::Goodbye;
                 self.closing.insert(link, Closing { since: Instant::now(), let_go, half_closed: false, over: false });
             }
@@ -158,27 +225,58 @@ impl Writer {
         }
     }
 
-    fn queue(&mut self, link: LinkId, frame: Frame) {
-        if let Some(sender) = self.links.get_mut(&link) {
-            sender.push(frame);
-            if !self.blocked.contains(&link) {
-                self.fresh.insert(link);
+    fn gathers(&mut self) -> bool {
+        let now = Instant::now();
+        if self.gathering.is_empty() {
+            self.gathered_at = now + GATHER_TIME;
+        }
+        self.burst.gathers(now)
+    }
+
+    fn queue(&mut self, link: LinkId, frames: &[Frame], gathers: bool) {
+        let Some(outlet) = self.links.get_mut(&link) else { return };
+        for frame in frames {
+            outlet.sender.push(Arc::clone(frame));
+        }
+        match outlet.turn {
+            Turn::Idle if gathers => {
+                outlet.turn = Turn::Gathering;
+                self.gathering.push(link);
+            }
+            Turn::Idle | Turn::Gathering if !gathers => {
+                outlet.turn = Turn::Fresh;
+                self.fresh.push(link);
+            }
+            Turn::Idle | Turn::Gathering | Turn::Fresh | Turn::Blocked => {}
+        }
+    }
+
+    /// When it is time, what was gathered is written.
+    fn end_gathering(&mut self) {
+        if self.gathering.is_empty() || Instant::now() < self.gathered_at {
+            return;
+        }
+        for link in std::mem::take(&mut self.gathering) {
+            if let Some(outlet) = self.links.get_mut(&link).filter(|outlet| outlet.turn == Turn::Gathering) {
+                outlet.turn = Turn::Fresh;
+                self.fresh.push(link);
             }
         }
     }
 
     /// Writes what the sockets take, and reports it.
     fn write(&mut self) {
-        let mut drained = Vec::new();
+        let mut drained = Vec::with_capacity(self.fresh.len());
         for link in std::mem::take(&mut self.fresh) {
-            let Some(sender) = self.links.get_mut(&link) else { continue };
-            match sender.write() {
+            let Some(outlet) = self.links.get_mut(&link) else { continue };
+            match outlet.sender.write(&mut self.scratch) {
                 Ok(bytes) => {
-                    if !sender.is_empty() {
+                    outlet.turn = if outlet.sender.is_empty() { Turn::Idle } else { Turn::Blocked };
+                    if outlet.turn == Turn::Blocked {
                         self.blocked.insert(link);
                     }
                     drained.push((link, bytes));
-                    if sender.is_worn() && self.worn.insert(link) {
+                    if outlet.sender.is_worn() && !std::mem::replace(&mut outlet.is_worn, true) {
                         let _ = self.messages.send(Message::Room(Input::Worn { link }));
                     }
                 }
@@ -194,16 +292,15 @@ impl Writer {
     /// Forgets a link; its reader notices the end of the socket.
     fn drop_link(&mut self, link: LinkId) {
         self.blocked.remove(&link);
-        self.worn.remove(&link);
         self.closing.remove(&link);
-        if let Some(sender) = self.links.remove(&link) {
+        if let Some(Outlet { sender, .. }) = self.links.remove(&link) {
             let _ = sender.socket().shutdown(Shutdown::Both);
         }
     }
 
     fn close_finished(&mut self) {
         for (link, closing) in &mut self.closing {
-            match self.links.get(link) {
+            match self.links.get(link).map(|outlet| &outlet.sender) {
                 Some(sender) if sender.is_empty() && !closing.half_closed => {
                     closing.half_closed = true;
                     closing.over = sender.socket().shutdown(Shutdown::Write).is_err();
@@ -232,10 +329,23 @@ impl Writer {
     /// Something has happened to a socket that was waited for.
     fn stir(&mut self, link: LinkId) {
         if self.blocked.remove(&link) {
-            self.fresh.insert(link);
+            if let Some(outlet) = self.links.get_mut(&link) {
+                outlet.turn = Turn::Fresh;
+                self.fresh.push(link);
+            }
         } else if let Some(closing) = self.closing.get_mut(&link) {
             closing.over = true;
         }
+    }
+
+    /// How long sockets are waited for at most.
+    fn patience(&self) -> PollTimeout {
+        let closing = (!self.closing.is_empty()).then_some(CLOSING_LOOK);
+        // Poll counts in milliseconds; one too many is none too few.
+        let left = self.gathered_at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let gathering = (!self.gathering.is_empty()).then_some(left);
+        let least = closing.into_iter().chain(gathering).min();
+        least.and_then(|least| PollTimeout::try_from(least).ok()).unwrap_or(PollTimeout::NONE)
     }
 
     /// Waits until a full socket takes more, a closed one is closed by its peer, or the bell rings.
@@ -243,16 +353,16 @@ impl Writer {
         self.polling.store(true, Ordering::SeqCst);
         // An order that came before the store rang no bell.
         if self.orders.is_empty() {
-            let timeout = if self.closing.is_empty() { PollTimeout::NONE } else { PollTimeout::from(100_u8) };
+            let timeout = self.patience();
             let blocked = self.blocked.iter().map(|link| (*link, PollFlags::POLLOUT));
             // Without any flag poll tells that both sides are closed, and nothing else.
             let half_closed = self.closing.iter().filter(|(_, closing)| closing.half_closed);
             let half_closed = half_closed.map(|(link, _)| (*link, PollFlags::empty()));
             let (mut watched, mut fds) = (Vec::new(), Vec::new());
             for (link, flags) in blocked.chain(half_closed) {
-                if let Some(sender) = self.links.get(&link) {
+                if let Some(outlet) = self.links.get(&link) {
                     watched.push(link);
-                    fds.push(PollFd::new(sender.socket().as_fd(), flags));
+                    fds.push(PollFd::new(outlet.sender.socket().as_fd(), flags));
                 }
             }
             fds.push(PollFd::new(self.bell.as_fd(), PollFlags::POLLIN));

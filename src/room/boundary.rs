@@ -70,6 +70,8 @@ pub struct Config {
     pub echo: bool,
     /// Lines shown of what was said before we came.
     pub backlog_lines: usize,
+    /// The posts are kept by somebody who takes them from `Room::next_kept`.
+    pub keep: bool,
     /// The bound of the log, in bytes.
     pub log_bytes_max: usize,
     /// Where chance comes from.
@@ -179,12 +181,12 @@ pub enum Output {
         /// Whom.
         link: LinkId,
     },
-    /// Queue a frame for these links.
+    /// Queue frames for these links.
     Send {
         /// To whom.
         links: Vec<LinkId>,
-        /// What.
-        frame: Frame,
+        /// What, in this order.
+        frames: Vec<Frame>,
     },
     /// End a link: its exit record goes out after what is queued.
     Close {

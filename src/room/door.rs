@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use crate::identity::Id;
 use crate::limits::{
     BAN_POINTS, DOOR_GUESTS_MAX, GREETING_MS_MIN, HOST_HANDSHAKES, LINKS_GREETING_MAX, OFFENCE_POINTS,
-    POINTS_PER_HANDSHAKE,
+    POINTS_PER_HANDSHAKE, POST_AHEAD_MS_MAX,
 };
 use crate::wire::end::End;
 use crate::wire::record::Hello;
@@ -154,7 +154,7 @@ impl Door {
 }
 
 /// Makes room in a full table: the half that weighs less goes, so that this is seldom needed.
-fn forget_the_lesser<Key: Ord + Copy, Value, Weight: Ord>(
+pub(super) fn forget_the_lesser<Key: Ord + Copy, Value, Weight: Ord>(
     table: &mut BTreeMap<Key, Value>,
     weight: impl Fn(&Value) -> Weight,
 ) {
@@ -167,14 +167,18 @@ fn forget_the_lesser<Key: Ord + Copy, Value, Weight: Ord>(
 
 /// What stands against a link with somebody whose clock shows that time.
 pub(super) fn clock_objection(hello: &Hello, wall: u64) -> Option<End> {
-    (hello.time.abs_diff(wall) > crate::limits::POST_AHEAD_MS_MAX).then_some(End::Clock)
+    (clock_error_ms(hello, wall) > POST_AHEAD_MS_MAX).then_some(End::Clock)
 }
 
 /// The same for people.
 pub(super) fn clock_text(hello: &Hello, wall: u64) -> String {
-    let hours = hello.time.abs_diff(wall) / 3_600_000;
+    let hours = clock_error_ms(hello, wall) / 3_600_000;
     let direction = if hello.time > wall { "ahead of" } else { "behind" };
     format!("its clock is {hours} hours {direction} ours; one of the two must be set right")
+}
+
+fn clock_error_ms(hello: &Hello, wall: u64) -> u64 {
+    hello.time.abs_diff(wall)
 }
 
 /// What a link's end tells of the peer. Nothing that a bad network, an old version or somebody else on the way can

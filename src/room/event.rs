@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Wanted;
 use crate::identity::Id;
 use crate::wire::end::End;
 use crate::wire::record::{Nick, Post};
@@ -95,9 +96,11 @@ pub enum Event {
         post: Arc<Post>,
         /// Said by this identity, here or in another session.
         mine: bool,
-        /// Said before this node came.
+        /// Said before this node came, or while it was cut off.
         backlog: bool,
     },
+    /// A catch-up is over.
+    Recovered(Recovered),
     /// Posts that nobody has any more.
     Gap {
         /// Whose.
@@ -126,6 +129,8 @@ pub enum Event {
     },
     /// The answer to `Command::Names`.
     Names(Vec<Member>),
+    /// The answer to `Command::Recall`: what the log has, oldest first.
+    Recalled(Vec<Arc<Post>>),
     /// The answer to `Command::Status`.
     Status(Box<Status>),
     /// Something that the user should know.
@@ -134,6 +139,17 @@ pub enum Event {
     Refused(String),
     /// The last event: how the run ended.
     Ended(Outcome),
+}
+
+/// What a catch-up has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// How many messages.
+    pub count: u64,
+    /// When the oldest was said, in milliseconds since 1970.
+    pub from: u64,
+    /// When the newest was said.
+    pub to: u64,
 }
 
 /// A member in a list.
@@ -219,6 +235,8 @@ pub enum Command {
     Nick(Nick),
     /// Who is here? Answered by `Event::Names`.
     Names,
+    /// What was said earlier? Answered by `Event::Recalled`.
+    Recall(Wanted),
     /// How are things? Answered by `Event::Status`.
     Status,
     /// The input has ended: confirm all, then leave.

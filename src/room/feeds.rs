@@ -122,7 +122,9 @@ impl Room {
             self.log.feed_count(),
             self.marks.feeds_remembered(),
             self.pulls.feeds_remembered(),
+            self.completion.feeds_remembered(),
             self.overlay.sessions_remembered(),
+            self.book.count(),
             self.holes.len(),
             self.watches.len(),
             links,
@@ -135,6 +137,7 @@ impl Room {
         self.log.forget(&feed);
         self.roster.forget(&feed);
         self.overlay.forget(&feed);
+        self.book.forget(&feed);
         self.marks.forget(&feed);
         self.pulls.forget(&feed);
         self.watches.remove(&feed);

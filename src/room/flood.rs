@@ -8,19 +8,17 @@ use std::sync::Arc;
 
 use crate::limits::{
     CLOCK_AHEAD_MS_MAX, ENDING_KEPT_MS, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX, REPLAYED_MS_MIN, SESSION_SILENT_MS_MAX,
-    SURPLUS_BYTES_MAX,
+    SURPLUS_BYTES_MAX, UNTIMELY_MAX,
 };
 use crate::wire::end::End;
 use crate::wire::record::{Body, Control, FeedId, Label, Post};
 
 use super::event::{Event, Person};
 use super::links::{Link, Outgoing};
+use super::local::Shown;
 use super::log::{Log, Worth};
 use super::roster::Moment;
 use super::{LinkId, Output, Room};
-
-/// Authors that are remembered for a clock that is ahead, so that each is told of once; a guess.
-const UNTIMELY_MAX: usize = 1_024;
 
 impl Room {
     pub(super) fn post_arrived(&mut self, link: LinkId, post: Arc<Post>, out: &mut Vec<Output>) {
@@ -148,10 +146,14 @@ impl Room {
             return self.tell_clock(post, from, out);
         }
         self.clock = self.clock.max(post.at.min(self.now.wall + CLOCK_AHEAD_MS_MAX));
-        self.log.append(Arc::clone(post), self.now);
+        self.log.append(Arc::clone(post), from, self.now);
+        if self.config.keep {
+            self.keeping.note(post, self.now.mono);
+        }
         let tail = Label::read(&post.frame).map_or(0, |label| label.tail);
         out.push(Output::Seen { feed, number, tail });
         let is_past = self.is_past(post, from);
+        let is_recovered = from.is_some() && self.is_recovered(post);
         self.fold(post, is_past, from);
         // Who comes, or has another name, is told before what they say.
         if self.roster_changed_at.is_some() {
@@ -159,8 +161,17 @@ impl Room {
         }
         if self.completion.covers(&feed, number) {
             self.local.hold_back(post);
+            self.recovery.note(post);
         } else if feed != self.me || self.config.echo {
-            self.local.show(post, is_past, self.completion.is_under_way(), self.now.mono);
+            let shown_as = match () {
+                () if is_past => Shown::Replayed,
+                () if is_recovered => Shown::Missed,
+                () => Shown::New,
+            };
+            self.local.show(post, shown_as, self.completion.is_under_way(), self.now.mono);
+            if is_recovered {
+                self.recovery.note(post);
+            }
         }
         if post.ack && feed != self.me {
             self.answer_mark(feed, number, from, out);
@@ -205,7 +216,7 @@ impl Room {
 
     /// How long ago a post was said, as its time says; where others of its session came as they were said, the error
     /// of its author's clock is known.
-    fn age_of(&self, post: &Post) -> u64 {
+    pub(super) fn age_of(&self, post: &Post) -> u64 {
         let error = self.roster.session(&post.feed).and_then(|session| session.behind_ms).unwrap_or(0);
         self.now.wall.saturating_sub(post.at).saturating_sub(error)
     }
@@ -233,7 +244,7 @@ impl Room {
         };
         if let Body::Join { addresses, .. } = &post.body {
             let via = from.and_then(|link| self.links.get(&link)).map(|link| link.remote.ip());
-            self.overlay.learn(post.feed, addresses, via);
+            self.book.learn(post.feed, addresses, via);
             self.plan_due = true;
         }
         if self.roster.fold(post, moment) {
@@ -269,7 +280,7 @@ impl Room {
         (&mut self.log, worth)
     }
 
-    fn evict(&mut self) {
+    pub(super) fn evict(&mut self) {
         let most = self.config.log_bytes_max;
         if self.log.bytes() > most {
             let (log, worth) = self.log_and_worth();

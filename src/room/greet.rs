@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::limits::{
-    ADDRESSES_PER_NODE_MAX, DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, MESH_LINKS_MAX, SURPLUS_LINK_MS,
+    DIALS_CROSS_MS_MAX, FEEDS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINKS_PER_IDENTITY_MAX, MESH_LINKS_MAX,
+    SURPLUS_LINK_MS,
 };
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId, Hello, VERSION};
@@ -27,6 +28,8 @@ pub(super) struct Completion {
     lacking: Option<BTreeMap<FeedId, u64>>,
     /// Up to which number a feed's posts are from before we came.
     backlog: BTreeMap<FeedId, u64>,
+    /// What was taken up from earlier runs.
+    restored: BTreeMap<FeedId, u64>,
     complete: bool,
     began_at: u64,
     progress_at: u64,
@@ -44,9 +47,29 @@ impl Completion {
         self.complete
     }
 
+    /// The last numbers of what was taken up from earlier runs.
+    pub(super) fn resume(&mut self, restored: BTreeMap<FeedId, u64>) {
+        self.restored = restored;
+    }
+
+    /// Whether who is here cannot be told before links have said what is new.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.complete && (self.lacking.is_some() || !self.restored.is_empty())
+    }
+
+    /// Whether all that is known of a session was kept by an earlier run, and no link has confirmed it yet.
+    pub(super) fn is_hearsay(&self, feed: &FeedId) -> bool {
+        !self.complete && self.restored.contains_key(feed)
+    }
+
     /// Whether what is said now has to wait for what was said before.
     pub(super) fn is_under_way(&self) -> bool {
         self.lacking.is_some() && !self.complete
+    }
+
+    /// How many feeds take memory here.
+    pub(super) fn feeds_remembered(&self) -> usize {
+        self.lacking.as_ref().map_or(0, BTreeMap::len).max(self.backlog.len())
     }
 
     /// Whether a post belongs to what was said before we came.
@@ -123,8 +146,17 @@ impl Room {
         }
         if dial.is_some() {
             self.say_hello(link, out);
+        } else if self.has_too_many(link, &hello) {
+            return self.close(link, End::Full, out);
         }
         self.link_up(link, hello, out);
+    }
+
+    /// Whether an identity that has proved itself holds all the links that it may make.
+    fn has_too_many(&self, link: LinkId, hello: &Hello) -> bool {
+        let is_proved = self.links.get(&link).is_some_and(|state| state.channel.is_some());
+        let others = self.links.values().filter(|other| other.dial.is_none() && other.proved() == Some(hello.id));
+        is_proved && others.count() >= LINKS_PER_IDENTITY_MAX
     }
 
     /// What stands against a link with somebody, if anything.
@@ -182,49 +214,53 @@ impl Room {
     }
 
     fn link_up(&mut self, link: LinkId, hello: Hello, out: &mut Vec<Output>) {
-        let mine: BTreeMap<FeedId, u64> =
-            self.log.feeds().filter(|(_, feed)| !feed.is_bare()).map(|(id, feed)| (*id, feed.newest())).collect();
+        let kept = self.log.feeds().filter(|(_, feed)| !feed.is_bare());
+        let mine = kept.map(|(id, feed)| (*id, feed.newest())).collect();
         let Some(state) = self.links.get_mut(&link) else { return };
         let session = hello.feed();
         state.hello = Some(hello);
         self.door.came_up(link, state.remote.ip(), self.now.mono);
         let progress_at = self.now.mono;
-        state.paging = Some(Box::new(Paging { unsent: mine.clone(), mine, progress_at, ..Paging::default() }));
+        state.paging = Some(Box::new(Paging { mine, progress_at, ..Paging::default() }));
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Linked(peer));
         }
         self.watches.remove(&session);
+        self.overlay.came_up(session);
         self.page_on(link, out);
-        self.announce_addresses(out);
+        self.look_at_addresses(out);
     }
 
     /// Sends pages while the outbox has room, then `done`.
     pub(super) fn page_on(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let is_only = !self.links.iter().any(|(id, state)| *id != link && state.is_up());
         loop {
             let Some(state) = self.links.get_mut(&link) else { return };
             if state.outbox_is_full() {
                 return;
             }
-            let Some(paging) = state.paging.as_mut().filter(|paging| !paging.sent_done) else { return };
-            let rest = match paging.unsent.keys().nth(FEEDS_PER_PAGE_MAX).copied() {
-                Some(next) => paging.unsent.split_off(&next),
-                None => BTreeMap::new(),
-            };
-            let page = std::mem::replace(&mut paging.unsent, rest);
+            let Some(paging) = state.paging.as_mut().filter(|paging| !paging.sent.done) else { return };
+            let page = paging.mine.iter().skip(paging.paged).take(FEEDS_PER_PAGE_MAX);
+            let feeds: Vec<Entry> = page.map(|(feed, number)| Entry(feed.author, feed.session, *number)).collect();
+            paging.paged += feeds.len();
             paging.progress_at = self.now.mono;
-            if page.is_empty() {
-                paging.sent_done = true;
+            if feeds.is_empty() {
+                paging.sent.done = true;
+                // There is no choice of links over which to have the rest.
+                paging.sent.all = is_only;
+                if is_only {
+                    self.send(link, &Control::All {}, out);
+                }
                 self.send(link, &Control::Done {}, out);
                 return self.ready_if_done(link, out);
             }
-            let feeds = page.into_iter().map(|(feed, number)| Entry(feed.author, feed.session, number)).collect();
             self.send(link, &Control::Have { feeds }, out);
         }
     }
 
     pub(super) fn have_arrived(&mut self, link: LinkId, feeds: &[Entry], out: &mut Vec<Output>) {
         let paging = self.links.get_mut(&link).and_then(|link| link.paging.as_mut());
-        let Some(paging) = paging.filter(|paging| !paging.got_done) else {
+        let Some(paging) = paging.filter(|paging| !paging.got.done) else {
             return self.close(link, End::OutOfTurn, out);
         };
         paging.progress_at = self.now.mono;
@@ -233,29 +269,38 @@ impl Room {
             return self.close(link, End::OutOfTurn, out);
         }
         for entry in feeds {
-            if paging.theirs.len() < crate::limits::FEEDS_MAX {
+            if paging.theirs.len() < FEEDS_MAX {
                 paging.theirs.insert(entry.feed(), entry.2);
             }
         }
     }
 
+    pub(super) fn all_arrived(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let paging = self.links.get_mut(&link).and_then(|link| link.paging.as_mut());
+        match paging.filter(|paging| !paging.got.done && !paging.got.all) {
+            Some(paging) => paging.got.all = true,
+            None => self.close(link, End::OutOfTurn, out),
+        }
+    }
+
     pub(super) fn done_arrived(&mut self, link: LinkId, out: &mut Vec<Output>) {
         let paging = self.links.get_mut(&link).and_then(|link| link.paging.as_mut());
-        let Some(paging) = paging.filter(|paging| !paging.got_done) else {
+        let Some(paging) = paging.filter(|paging| !paging.got.done) else {
             return self.close(link, End::OutOfTurn, out);
         };
-        paging.got_done = true;
+        paging.got.done = true;
         self.ready_if_done(link, out);
     }
 
     fn ready_if_done(&mut self, link: LinkId, out: &mut Vec<Output>) {
         let Some(state) = self.links.get_mut(&link) else { return };
-        let Some(paging) = state.paging.take_if(|paging| paging.sent_done && paging.got_done) else { return };
-        let Paging { mine, theirs, .. } = *paging;
+        let Some(paging) = state.paging.take_if(|paging| paging.sent.done && paging.got.done) else { return };
         state.ready_at = self.now.mono;
-        self.expect(&theirs);
-        self.open_feeds(link, &mine, &theirs);
-        self.catch_up_over(link, &theirs, out);
+        self.expect(&paging.theirs);
+        if !self.open_feeds(link, &paging, out) {
+            return self.close(link, End::Flood, out);
+        }
+        self.catch_up_over(link, &paging.theirs, out);
         self.ask_new_link(link, out);
         self.serve(link, out);
         self.check_completion();
@@ -273,43 +318,60 @@ impl Room {
         let lacking = self.completion.lacking.get_or_insert_default();
         for (feed, number) in theirs {
             let have = self.log.have(feed);
-            if *number > have && *feed != self.me {
+            let has_room = lacking.len() < FEEDS_MAX || lacking.contains_key(feed);
+            if *number > have && *feed != self.me && has_room {
                 lacking.insert(*feed, *number);
                 // What came live before is no backlog, and what follows it neither.
-                if have == 0 {
+                let restored = self.completion.restored.get(feed).copied().unwrap_or(0);
+                if have == restored && self.completion.backlog.len() < FEEDS_MAX {
                     self.completion.backlog.entry(*feed).or_insert(*number);
                 }
             }
         }
     }
 
-    /// Both sides compute the same: a direction is open iff its receiver lacked nothing.
-    fn open_feeds(&mut self, link: LinkId, mine: &BTreeMap<FeedId, u64>, theirs: &BTreeMap<FeedId, u64>) {
-        let Some(state) = self.links.get_mut(&link) else { return };
+    /// Both sides compute the same: a direction is open iff its receiver lacked nothing, or has asked for all
+    /// that it does not name. False if that is more than it may ask for.
+    fn open_feeds(&mut self, link: LinkId, paging: &Paging, out: &mut Vec<Output>) -> bool {
+        let now = self.now.mono;
+        let Some(state) = self.links.get_mut(&link) else { return true };
+        let (mut asked, mut frames) = (0, Vec::new());
+        let mut mine = paging.mine.iter().peekable();
         for (id, feed) in self.log.feeds() {
-            let named = theirs.get(id).copied().unwrap_or(0);
-            let outgoing = match mine.get(id) {
-                Some(ours) if named < *ours => {
+            while mine.next_if(|(ours, _)| ours < id).is_some() {}
+            let ours = mine.next_if(|(ours, _)| ours == id).map(|(_, number)| *number);
+            let named = paging.theirs.get(id).copied();
+            let outgoing = match ours {
+                Some(_) if named.is_none() && paging.got.all => {
+                    asked += 1;
+                    Outgoing::Open { cursor: state.queue_from_start(feed, &mut frames, now) }
+                }
+                Some(ours) if named < Some(ours) => {
                     state.untold.insert(*id);
-                    Outgoing::Quiet { told: *ours }
+                    Outgoing::Quiet { told: ours }
                 }
                 // A feed that has begun since both snapshots is open from its start. Of one of which
                 // nothing is kept there is nothing to send.
                 None if feed.is_bare() => continue,
-                _ => Outgoing::Open { cursor: named + 1 },
+                _ => Outgoing::Open { cursor: named.unwrap_or(0) + 1 },
             };
             if outgoing != (Outgoing::Open { cursor: feed.have + 1 }) {
                 state.outgoing.insert(*id, outgoing);
             }
         }
-        for (id, number) in theirs {
+        for (id, number) in &paging.theirs {
             if self.log.feed(id).is_none() {
                 state.outgoing.insert(*id, Outgoing::Open { cursor: number + 1 });
             }
-            if mine.get(id).copied().unwrap_or(0) < *number {
-                state.incoming.insert(*id, Incoming { open: false, known: *number, ..Incoming::default() });
+            let ours = paging.mine(id);
+            if ours < *number {
+                let open = ours == 0 && paging.sent.all;
+                state.incoming.insert(*id, Incoming { open, known: *number, ..Incoming::default() });
             }
         }
+        let is_allowed = state.meter.allows_all(asked, now);
+        self.hand_over(link, frames, out);
+        is_allowed
     }
 
     /// Notes progress of the first catch-up; at its end the roster and the backlog are shown.
@@ -337,6 +399,7 @@ impl Room {
         }
         self.completion.complete = true;
         self.completion.backlog.clear();
+        self.completion.restored.clear();
         self.watch_former_sessions();
         self.show_roster();
         self.local.show_backlog(&self.log);
@@ -365,10 +428,18 @@ impl Room {
         if end.is_refusal()
             && let Some(target) = self.links.get(&link).and_then(|state| self.overlay.target(state.dial?).cloned())
         {
-            self.overlay.was_refused(&target);
-            self.unreached(&target, end.text());
+            self.refused_by(&target, end);
         }
         self.close(link, end, out);
+    }
+
+    /// The other side does not want the link. After a ban it is left alone for a while.
+    fn refused_by(&mut self, target: &Target, end: End) {
+        self.overlay.was_refused(target);
+        self.unreached(target, end.text());
+        if end == End::Banned {
+            self.overlay.stay_away(target, self.now.mono);
+        }
     }
 
     fn link_gone(&mut self, link: LinkId, state: &Link, end: End) {
@@ -392,8 +463,10 @@ impl Room {
             return;
         }
         match end {
-            End::Surplus | End::Full => {}
-            End::Banned | End::Flood | End::Forked | End::Clock => self.overlay.fell_out(session, self.now.mono),
+            End::Surplus => {}
+            End::Full | End::Banned | End::Flood | End::Forked | End::Clock => {
+                self.overlay.fell_out(session, self.now.mono);
+            }
             _ => self.overlay.link_lost(session, self.now.mono),
         }
         if !matches!(end, End::Surplus | End::Full | End::Duplicate) {
@@ -404,13 +477,14 @@ impl Room {
     pub(super) fn dial_failed(&mut self, dial: DialId, failure: &DialFailure) {
         let Some(target) = self.overlay.finish(dial) else { return };
         match failure {
-            DialFailure::Unreached(why) => self.unreached(&target, why),
-            DialFailure::Refused(end) => {
-                if end.is_refusal() {
-                    self.overlay.was_refused(&target);
+            DialFailure::Unreached(why) => {
+                self.unreached(&target, why);
+                if let Target::Member { session, .. } = target {
+                    self.doubt_unreached(session);
                 }
-                self.unreached(&target, end.text());
             }
+            DialFailure::Refused(end) if end.is_refusal() => self.refused_by(&target, *end),
+            DialFailure::Refused(end) => self.unreached(&target, end.text()),
         }
     }
 
@@ -418,53 +492,27 @@ impl Room {
     /// user named.
     fn unreached(&mut self, target: &Target, why: &str) {
         let news = self.overlay.failed(target, why, self.now.mono, &mut self.rng);
-        self.plan_due = true;
         if let (true, Target::Named(peer)) = (news, target) {
             self.local.notice(Event::Unreached { peer: peer.clone(), why: why.to_owned() });
         }
     }
 
-    // ---- addresses and dials --------------------------------------------------------------------
-
-    /// Where others reach us: our port with each link's local address and each address that a peer
-    /// sees us as.
-    pub(super) fn own_addresses(&self) -> Vec<SocketAddr> {
-        let Some(bound) = self.config.listening.filter(|_| self.overlay.reach() == Reach::Dialable) else {
-            return Vec::new();
-        };
-        if !bound.ip().is_unspecified() {
-            return vec![bound];
-        }
-        let mut addresses: Vec<SocketAddr> = self.addresses.clone();
-        let up = || self.links.values().filter(|link| link.is_up());
-        let local = up().map(|link| link.local);
-        let seen = up().filter_map(|link| link.hello.as_ref().map(|hello| hello.seen));
-        for ip in local.chain(seen) {
-            let addr = SocketAddr::new(ip.to_canonical(), bound.port());
-            if !ip.is_unspecified() && !addresses.contains(&addr) && addresses.len() < ADDRESSES_PER_NODE_MAX {
-                addresses.push(addr);
-            }
-        }
-        addresses
-    }
-
-    /// Joins anew when a link has shown another address of ours.
-    fn announce_addresses(&mut self, out: &mut Vec<Output>) {
-        let addresses = self.own_addresses();
-        if addresses != self.addresses {
-            self.addresses = addresses;
-            self.post_join(out);
-        }
-    }
+    // ---- dials --------------------------------------------------------------------
 
     pub(super) fn start_dials(&mut self, out: &mut Vec<Output>) {
         if !matches!(self.ending, super::own::Ending::Open | super::own::Ending::Confirming(_)) {
             return;
         }
-        if self.plan_due {
-            self.plan_due = false;
-            let present = self.roster.present().map(|(session, _)| *session);
-            self.overlay.plan(present, self.roster.lost().into_iter(), self.now.mono);
+        if self.plan_due || self.overlay.is_plan_stale(self.now.mono) {
+            // Who is here has changed, or who answers.
+            let rings = if std::mem::take(&mut self.plan_due) {
+                let present = self.roster.present().map(|(session, _)| *session);
+                self.book.rings(present.filter(|session| *session != self.me))
+            } else {
+                self.overlay.rings()
+            };
+            let lost = self.roster.lost().into_iter().filter_map(|session| self.book.candidate(session));
+            self.overlay.plan(rings, lost, self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         for (dial, target) in self.overlay.due(&linked, self.now.mono, &mut self.rng) {

@@ -6,15 +6,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::limits::TAILS_MAX;
 use crate::wire::end::End;
 use crate::wire::frame::Ending;
 use crate::wire::record::{self, Channel, Control, Domain, FeedId, Label, Post, Record, RecordError};
 
 use super::Arrival;
-
-/// How many signatures' ends are remembered per feed, to tell a fork from a copy. Copies arrive within
-/// moments of each other.
-const TAILS_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 struct SeenFeed {

@@ -5,13 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::identity::Id;
-use crate::limits::{GAP_MS_MAX, LINK_STUCK_MS_MAX, OUTBOX_BYTES_MAX};
+use crate::limits::{GAP_MS_MAX, LINK_STUCK_MS_MAX, OUTBOX_BYTES_MAX, SERVE_BYTES};
+use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Channel, FeedId, Hello};
 
 use super::event::{Peer, Person};
+use super::log::Feed;
 use super::meter::Meter;
 
 /// A connection's number, given by the daemon, never used twice in a run.
@@ -52,21 +55,36 @@ impl Default for Incoming {
     }
 }
 
+/// What one side has said in the paging, besides its pages.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) all: bool,
+    pub(super) done: bool,
+}
+
 /// How far the greeting and the paging have come.
 #[derive(Debug, Default)]
 pub(super) struct Paging {
-    /// What we had when the link came up, the part that is not sent yet.
-    pub(super) unsent: BTreeMap<FeedId, u64>,
-    /// What we had when the link came up.
-    pub(super) mine: BTreeMap<FeedId, u64>,
+    /// What we had when the link came up, in the order of the feeds.
+    pub(super) mine: Vec<(FeedId, u64)>,
+    /// How much of it is sent.
+    pub(super) paged: usize,
     /// What the peer's pages say.
     pub(super) theirs: BTreeMap<FeedId, u64>,
     /// How many entries they had, whatever they named.
     pub(super) named: usize,
-    pub(super) sent_done: bool,
-    pub(super) got_done: bool,
+    pub(super) sent: Said,
+    pub(super) got: Said,
     /// When a page last came or went.
     pub(super) progress_at: u64,
+}
+
+impl Paging {
+    /// The number that our pages have for a feed; 0 for one that they do not name.
+    pub(super) fn mine(&self, feed: &FeedId) -> u64 {
+        let found = self.mine.binary_search_by_key(feed, |(feed, _)| *feed).ok();
+        found.and_then(|index| self.mine.get(index)).map_or(0, |(_, number)| *number)
+    }
 }
 
 #[derive(Debug)]
@@ -99,9 +117,13 @@ pub(super) struct Link {
     pub(super) drained_at: u64,
     /// The outbox was full and is not half empty yet.
     pub(super) lagging: bool,
-    /// The feed that was served last while lagging.
-    pub(super) served: Option<FeedId>,
+    /// While lagging: of each source the feed that was served last,
+    pub(super) served: BTreeMap<Option<LinkId>, FeedId>,
+    /// and whose turn it was.
+    pub(super) served_source: Option<LinkId>,
     pub(super) heard_at: u64,
+    /// When bytes were last handed to the writer.
+    said_at: u64,
     pub(super) pinged_at: u64,
 }
 
@@ -133,8 +155,10 @@ impl Link {
             queued_bytes: 0,
             drained_at: now,
             lagging: false,
-            served: None,
+            served: BTreeMap::new(),
+            served_source: None,
             heard_at: now,
+            said_at: now,
             pinged_at: now,
         }
     }
@@ -185,9 +209,24 @@ impl Link {
         incoming.known = incoming.known.max(number);
     }
 
-    /// When it last did what is expected of it: said anything, and before it is ready, paged.
+    /// When it last did what is expected of it: said anything, and once we have paged, paged.
     pub(super) fn progress_at(&self) -> u64 {
-        self.paging.as_ref().map_or(self.heard_at, |paging| paging.progress_at.min(self.heard_at))
+        let paging = self.paging.as_ref().filter(|paging| paging.sent.done);
+        paging.map_or(self.heard_at, |paging| paging.progress_at.min(self.heard_at))
+    }
+
+    /// A part of a record has come, if not the whole.
+    pub(super) fn part_arrived(&mut self, now: u64) {
+        if let Some(paging) = &mut self.paging {
+            paging.progress_at = now;
+        }
+    }
+
+    /// Since when one of the two sides has nothing to hear from the other. A peer that we hear all the time may hear nothing
+    /// of us, and what we ask it behind much else it answers late.
+    pub(super) fn quiet_since(&self, now: u64) -> u64 {
+        let said_at = if self.queued_bytes > 0 { now } else { self.said_at };
+        self.heard_at.min(said_at).max(self.pinged_at)
     }
 
     /// How many feeds take memory here; of those that exist nowhere a peer can name any number.
@@ -203,11 +242,27 @@ impl Link {
         self.gaps.remove(feed);
     }
 
+    /// Hands the first posts of a feed to the writer, as far as the outbox takes them, none is missing, and no other feed
+    /// has to wait for long. The next number.
+    pub(super) fn queue_from_start(&mut self, feed: &Feed, frames: &mut Vec<Frame>, now: u64) -> u64 {
+        let (mut next, mut sent) = (1, 0);
+        while sent < SERVE_BYTES
+            && let Some(post) = feed.post(next).filter(|_| !self.outbox_is_full())
+        {
+            self.queue(post.frame.len(), now);
+            sent += post.frame.len();
+            frames.push(Arc::clone(&post.frame));
+            next += 1;
+        }
+        next
+    }
+
     /// Hands bytes to the writer.
     pub(super) fn queue(&mut self, bytes: usize, now: u64) {
         if self.queued_bytes == 0 {
             self.drained_at = now;
         }
+        self.said_at = now;
         self.queued_bytes += bytes;
     }
 
@@ -230,6 +285,7 @@ impl Link {
     /// Our own timers ran late: nobody is accused for that time.
     pub(super) fn forgive(&mut self, late: u64) {
         self.heard_at += late;
+        self.said_at += late;
         self.pinged_at += late;
         self.drained_at += late;
         if let Some(paging) = &mut self.paging {

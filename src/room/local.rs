@@ -8,16 +8,65 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::Id;
-use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS, NOTICES_MAX};
+use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS};
 use crate::wire::record::{Body, FeedId, Post};
 
+use super::Wanted;
 use super::event::{Event, Person};
 use super::log::Log;
+use super::notices::{Notices, Ticket};
 
 #[derive(Debug)]
 enum Item {
-    Post { feed: FeedId, number: u64, bytes: usize, backlog: bool },
-    Notice(Box<Event>),
+    Post {
+        feed: FeedId,
+        number: u64,
+        bytes: usize,
+        shown: Shown,
+    },
+    /// What may be dropped for want of room.
+    Notice(Ticket),
+    /// What may not, and of which there is little.
+    Word(Box<Event>),
+    Question(Question),
+}
+
+/// What the user has asked. It is answered when the answer is taken: so no queue of answers grows with the room.
+#[derive(Debug)]
+pub(super) enum Question {
+    Names,
+    Status,
+    Recall(Wanted),
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Event(Event),
+    Question(Question),
+}
+
+/// A queue is looked through for what is void when it has doubled, and not for fewer than so many; a guess.
+const COMPACTED_ITEMS_MIN: usize = 4_096;
+
+/// What a say is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Said just now.
+    New,
+    /// Said while this node was cut off: it is owed like a new one.
+    Missed,
+    /// Played again by somebody, from the past.
+    Replayed,
+    /// Said before this node came.
+    Earlier,
+}
+
+impl Shown {
+    /// Whether it would be missed. What is from the past was never owed.
+    fn is_owed(self) -> bool {
+        matches!(self, Shown::New | Shown::Missed)
+    }
 }
 
 /// The queue.
@@ -28,10 +77,9 @@ pub(super) struct Local {
     lag_bytes: usize,
     /// When a post was taken last, or began to wait for that.
     progress_at: u64,
-    notices: usize,
-    skipped: u64,
-    /// That some were skipped was told; among them may be who came and went.
-    nameless: bool,
+    notices: Notices,
+    /// How many items were left when the queue was last looked through.
+    compacted_items: usize,
     /// Posts that were evicted before they were taken.
     missed: BTreeMap<FeedId, u64>,
     /// Says from before this node came, oldest first by `at`.
@@ -47,9 +95,8 @@ impl Local {
             items: VecDeque::new(),
             lag_bytes: 0,
             progress_at: 0,
-            notices: 0,
-            skipped: 0,
-            nameless: false,
+            notices: Notices::default(),
+            compacted_items: 0,
             missed: BTreeMap::new(),
             backlog: VecDeque::new(),
             held_back: VecDeque::new(),
@@ -57,8 +104,8 @@ impl Local {
         }
     }
 
-    /// Shows a say; `backlog` as one of the past, `later` after the backlog.
-    pub(super) fn show(&mut self, post: &Post, backlog: bool, later: bool, now: u64) {
+    /// Shows a say; `later` after the backlog.
+    pub(super) fn show(&mut self, post: &Post, shown: Shown, later: bool, now: u64) {
         if !matches!(post.body, Body::Say { .. }) {
             return;
         }
@@ -68,7 +115,7 @@ impl Local {
         let bytes = post.frame.len();
         self.lag_bytes += bytes;
         let queue = if later { &mut self.held_back } else { &mut self.items };
-        queue.push_back(Item::Post { feed: post.feed, number: post.number, bytes, backlog });
+        queue.push_back(Item::Post { feed: post.feed, number: post.number, bytes, shown });
     }
 
     /// Whether the user's side is behind and still moving, so that it is worth waiting for.
@@ -102,25 +149,24 @@ impl Local {
             first = index;
         }
         for (_, feed, number) in self.backlog.drain(..).skip(first) {
-            self.items.push_back(Item::Post { feed, number, bytes: 0, backlog: true });
+            self.items.push_back(Item::Post { feed, number, bytes: 0, shown: Shown::Earlier });
         }
         self.items.append(&mut self.held_back);
     }
 
+    /// Tells of something. How the run ended is never dropped.
     pub(super) fn notice(&mut self, event: Event) {
-        self.items.push_back(Item::Notice(Box::new(event)));
-        self.notices += 1;
-        if self.notices > NOTICES_MAX {
-            self.drop_notice();
-        }
+        let item = match event {
+            Event::Delivered { .. } | Event::Undelivered { .. } | Event::Refused(_) | Event::Ended(_) => {
+                Item::Word(Box::new(event))
+            }
+            event => Item::Notice(self.notices.push(event)),
+        };
+        self.items.push_back(item);
     }
 
-    fn drop_notice(&mut self) {
-        if let Some(index) = self.items.iter().position(|item| matches!(item, Item::Notice(_))) {
-            self.items.remove(index);
-            self.notices -= 1;
-            self.skipped += 1;
-        }
+    pub(super) fn ask(&mut self, question: Question) {
+        self.items.push_back(Item::Question(question));
     }
 
     /// The next thing to show. `me` is this identity; `name` finds an author's name.
@@ -130,29 +176,33 @@ impl Local {
         me: Id,
         name: impl Fn(&FeedId) -> Option<Person>,
         now: u64,
-    ) -> Option<Event> {
+    ) -> Option<Next> {
         self.tell_missed(log, name);
-        if self.skipped > 0 {
-            self.nameless = true;
-            return Some(Event::Skipped { notices: std::mem::take(&mut self.skipped) });
+        if let Some(skipped) = self.notices.skipped() {
+            return Some(Next::Event(skipped));
         }
-        match self.items.pop_front()? {
-            Item::Post { feed, number, bytes, backlog } => {
-                self.lag_bytes -= bytes;
-                self.progress_at = now;
-                let post = log.feed(&feed)?.post(number)?;
-                Some(Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog })
-            }
-            Item::Notice(event) => {
-                self.notices -= 1;
-                Some(*event)
-            }
+        loop {
+            let event = match self.items.pop_front()? {
+                Item::Post { feed, number, bytes, shown } => {
+                    self.lag_bytes -= bytes;
+                    self.progress_at = now;
+                    let post = log.feed(&feed)?.post(number)?;
+                    Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog: shown != Shown::New }
+                }
+                Item::Notice(ticket) => match self.notices.take(ticket) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Item::Word(event) => *event,
+                Item::Question(question) => return Some(Next::Question(question)),
+            };
+            return Some(Next::Event(event));
         }
     }
 
     /// Whether it is time, once, to tell anew who is here.
     pub(super) fn takes_names(&mut self) -> bool {
-        std::mem::take(&mut self.nameless)
+        self.notices.takes_names()
     }
 
     /// Puts a notice in the place of posts at the front that were evicted.
@@ -166,32 +216,35 @@ impl Local {
         }
         for (feed, missed) in std::mem::take(&mut self.missed) {
             if let Some(from) = name(&feed) {
-                self.items.push_front(Item::Notice(Box::new(Event::Gap { from, missed })));
-                self.notices += 1;
+                self.items.push_front(Item::Word(Box::new(Event::Gap { from, missed })));
             }
         }
     }
 
     /// Keeps the queue as short as the log, when nobody takes from it for long.
     pub(super) fn compact(&mut self, log: &Log) {
-        if self.items.len() + self.held_back.len() > 2 * log.post_count() + 2 * NOTICES_MAX {
-            let missed = &mut self.missed;
-            self.items.retain(|item| !note_missed(missed, item, log));
+        let count = self.items.len() + self.held_back.len();
+        if count > 2 * self.compacted_items.max(COMPACTED_ITEMS_MIN) {
+            let (missed, notices) = (&mut self.missed, &self.notices);
+            self.items.retain(|item| match item {
+                Item::Notice(ticket) => notices.has(*ticket),
+                item => !note_missed(missed, item, log),
+            });
             self.held_back.retain(|item| !note_missed(missed, item, log));
+            self.compacted_items = self.items.len() + self.held_back.len();
             let bytes = |item: &Item| if let Item::Post { bytes, .. } = item { *bytes } else { 0 };
             self.lag_bytes = self.items.iter().chain(&self.held_back).map(bytes).sum();
         }
     }
 }
 
-/// Whether a post in the queue was evicted; then it is counted, unless it is backlog, which was
-/// never owed.
+/// Whether a post in the queue was evicted; then it is counted, if it was owed.
 fn note_missed(missed: &mut BTreeMap<FeedId, u64>, item: &Item, log: &Log) -> bool {
-    let Item::Post { feed, number, backlog, .. } = item else { return false };
+    let Item::Post { feed, number, shown, .. } = item else { return false };
     if log.feed(feed).is_some_and(|kept| kept.post(*number).is_some()) {
         return false;
     }
-    if !*backlog {
+    if shown.is_owed() {
         *missed.entry(*feed).or_default() += 1;
     }
     true

@@ -12,7 +12,7 @@ use crate::identity::Id;
 use crate::limits::CLOCK_AHEAD_MS_MAX;
 use crate::wire::record::{FeedId, Post};
 
-use super::Now;
+use super::{LinkId, Now};
 
 /// Where a post stands in the order in which this node appended.
 pub(super) type Position = u64;
@@ -26,6 +26,8 @@ pub(super) struct Feed {
     pub(super) whole_from: u64,
     /// When the feed last advanced, by the monotonic clock.
     pub(super) progress_at: u64,
+    /// The link that brought its newest post; `None` for our own.
+    pub(super) source: Option<LinkId>,
     /// All that it has brought.
     pub(super) bytes_ever: u64,
     /// When its newest post was written, or came if that was earlier; by the wall clock.
@@ -121,6 +123,22 @@ impl Log {
         self.feeds.get(id).map_or(0, Feed::newest)
     }
 
+    /// The first kept post at or behind a position.
+    pub(super) fn next_at(&self, position: Position) -> Option<(Position, &Arc<Post>)> {
+        let (position, (id, number)) = self.order.range(position..).next()?;
+        Some((*position, self.feeds.get(id)?.post(*number)?))
+    }
+
+    /// All posts, the one appended last first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Arc<Post>> {
+        self.order.values().rev().filter_map(|(id, number)| self.feeds.get(id)?.post(*number))
+    }
+
+    /// Where the next post will stand.
+    pub(super) fn next_position(&self) -> Position {
+        self.next_position
+    }
+
     pub(super) fn post_count(&self) -> usize {
         self.order.len()
     }
@@ -160,6 +178,7 @@ impl Log {
                 have: 0,
                 whole_from: 1,
                 progress_at: now,
+                source: None,
                 bytes_ever: 0,
                 newest_at: 0,
                 forgotten_at,
@@ -169,7 +188,7 @@ impl Log {
     }
 
     /// Appends the next post of its feed.
-    pub(super) fn append(&mut self, post: Arc<Post>, now: Now) {
+    pub(super) fn append(&mut self, post: Arc<Post>, source: Option<LinkId>, now: Now) {
         let position = self.next_position;
         self.next_position += 1;
         let (id, number, cost) = (post.feed, post.number, post.kept_bytes());
@@ -177,6 +196,7 @@ impl Log {
         assert_eq!(number, feed.have + 1, "a feed is appended to in order");
         feed.have = number;
         feed.progress_at = now.mono;
+        feed.source = source;
         feed.bytes_ever += post.frame.len() as u64;
         feed.newest_at = feed.newest_at.max(post.at.min(now.wall + CLOCK_AHEAD_MS_MAX));
         feed.posts.insert(number, (position, post));
@@ -195,6 +215,12 @@ impl Log {
         feed.have = number;
         feed.whole_from = number + 1;
         feed.progress_at = now.mono;
+    }
+
+    /// Counts what an author's unknown feeds have said up to a time as seen.
+    pub(super) fn note_forgotten(&mut self, author: Id, at: u64) {
+        let known = self.authors.get_mut(&author).map_or(&mut self.forgotten_at, |author| &mut author.forgotten_at);
+        *known = at.max(*known);
     }
 
     fn resize_share(&mut self, author: Id, change: impl FnOnce(&mut Share)) {

@@ -77,7 +77,7 @@ impl Room {
         if marks.links.len() > MARK_ROUTES_MAX {
             marks.links.pop_front();
         }
-        if self.local.is_behind(self.now.mono) {
+        if self.is_behind() {
             self.marks.unanswered.insert(feed, (number, link));
         } else if self.may_answer(feed) {
             self.answer(feed, number, link, out);
@@ -112,7 +112,7 @@ impl Room {
 
     /// Gives the answers that waited for this node's own output.
     pub(super) fn answer_late(&mut self, out: &mut Vec<Output>) {
-        if self.marks.are_owed() && !self.local.is_behind(self.now.mono) {
+        if self.marks.are_owed() && !self.is_behind() {
             for (feed, (number, link)) in std::mem::take(&mut self.marks.unanswered) {
                 self.answer(feed, number, link, out);
             }

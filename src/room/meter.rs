@@ -22,13 +22,18 @@ impl Meter {
     /// Whether a record is still within what a link may ask.
     pub(super) fn allows(&mut self, control: &Control, now: u64) -> bool {
         match control {
-            Control::Hello(_) | Control::Done {} | Control::Exit { .. } => true,
+            Control::Hello(_) | Control::All {} | Control::Done {} | Control::Exit { .. } => true,
             Control::Have { feeds } | Control::News { feeds } => {
                 self.asks.pour(1 + feeds.len() as u64 / LINK_ENTRIES_PER_ASK, LINK_ASKS, now)
             }
             Control::Want { .. } | Control::Quiet { .. } | Control::Gap { .. } => self.asks.pour(1, LINK_ASKS, now),
             Control::Ping { .. } | Control::Pong { .. } | Control::Unknown => self.chatter.pour(1, LINK_CHATTER, now),
         }
+    }
+
+    /// Whether so many feeds may be had by one `all`: each costs as much as a `want`.
+    pub(super) fn allows_all(&mut self, feeds: usize, now: u64) -> bool {
+        self.asks.pour(feeds as u64, LINK_ASKS, now)
     }
 
     /// A gap notice was followed by its post: it was none too many.

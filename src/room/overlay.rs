@@ -1,27 +1,45 @@
 //! Which links to keep: whom this node dials, and which links it gives up.
 //!
 //! The roster tells every node all members and their addresses. Up to `MESH_FULL_PEERS_MAX` dialable
-//! peers all are linked. Above, each node links to its successor in the ring of ids, which keeps the
-//! room in one piece, and to a few others drawn by a hash of both ids, which keeps it shallow and
-//! changes little as members come and go. Peers that the user named are dialled for as long as
+//! peers all are linked. Above, each node links to the member that follows it in each of three rings, all members
+//! in three random orders. One ring alone keeps the room in one piece; three make it as shallow as a random
+//! graph in which all have the same number of links, and little changes as members come and go. Who does not answer
+//! is passed over for a while, and the next one in the ring dialled at once. Peers that the user named are dialled for as long as
 //! needed; members that vanished are dialled now and then, so that a healed cut merges again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::identity::Id;
 use crate::limits::{
-    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, LINKS_PER_NETWORK_MAX,
-    LOST_PEERS_MAX, MESH_FULL_PEERS_MAX, MESH_LINKS_RANDOM, MESH_LINKS_UNDIALABLE, SMALL_ROOM_MEMBERS,
+    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, LOST_PEERS_MAX, MESH_FULL_PEERS_MAX,
+    MESH_LINKS_UNDIALABLE, MESH_RINGS, SMALL_ROOM_MEMBERS,
 };
 use crate::wire::record::FeedId;
 
 use super::Named;
-use super::address::{Scope, dialled_network_of, may_dial, scope};
+use super::places::{Places, pause};
 use super::rng::Rng;
 
-/// The pause before a node is dialled again with which a link ended for broken rules; a guess.
+mod attempt;
+mod book;
+mod choice;
+
+pub(super) use book::Book;
+pub use choice::{Candidate, Rings};
+
+use attempt::Attempt;
+use choice::Networks;
+
+/// The pause before a node is dialled again with which a link ended for broken rules, or that has us banned; a guess.
 const FALLEN_OUT_MS: u64 = 10_000;
+
+/// How long the larger id waits for the smaller one to dial, in a room where all link to all.
+const HEAD_START_MS: u64 = 1_500;
+
+/// Members that did not answer and are tried again beside the next one in a ring; a guess.
+const DIAL_RETRIES_MAX: usize = 2;
 
 /// A dial's number, given by the room.
 pub type DialId = u64;
@@ -40,39 +58,6 @@ pub enum Target {
     },
 }
 
-/// How dialling something goes.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) next_at: u64,
-    pub(super) failures: u32,
-    pub(super) last_error: String,
-    /// The session that answered there the last time.
-    pub(super) node: Option<FeedId>,
-    /// The dial under way.
-    pub(super) dialling: Option<DialId>,
-    /// It can never work: it is ourselves.
-    hopeless: bool,
-    /// It gave up the link because it has enough.
-    shed: bool,
-    /// It refused us for what we are.
-    pub(super) refused: bool,
-}
-
-impl Attempt {
-    fn new(now: u64) -> Self {
-        Self {
-            next_at: now,
-            failures: 0,
-            last_error: String::new(),
-            node: None,
-            dialling: None,
-            hopeless: false,
-            shed: false,
-            refused: false,
-        }
-    }
-}
-
 /// How a node takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -84,16 +69,16 @@ pub enum Reach {
     NamedOnly,
 }
 
-#[derive(Debug)]
-pub(super) struct Overlay {
+/// One node's links to others, by plan: whom it dials and when, and which links it needs. It knows of links only what it
+/// is told.
+#[derive(Debug, Clone)]
+pub struct Overlay {
     me: FeedId,
     reach: Reach,
     named: BTreeMap<String, Attempt>,
     /// Who has to answer there, where that is known.
     hosts: BTreeMap<String, Id>,
     members: BTreeMap<FeedId, Attempt>,
-    /// Addresses that may be dialled, per session, from its newest join.
-    book: BTreeMap<FeedId, Vec<SocketAddr>>,
     /// Every dial until its link ends.
     dials: BTreeMap<DialId, Target>,
     /// Those of them that nobody has answered yet.
@@ -101,28 +86,45 @@ pub(super) struct Overlay {
     next_dial: DialId,
     /// Whom this node links to, as of the last `plan`.
     desired: BTreeSet<FeedId>,
-    /// Whom it dials: those, and some that vanished.
-    wanted: BTreeSet<FeedId>,
-    /// All present members that can be dialled, in the order of the ring.
-    ring: Vec<FeedId>,
+    /// Whom it dials, and where: those, and some that vanished.
+    wanted: BTreeMap<FeedId, Arc<[SocketAddr]>>,
+    /// The members, as of the last `plan`,
+    rings: Rings,
+    /// and how many of them are not us.
+    peers: usize,
+    /// How dialling the members' addresses goes, whoever has named them.
+    places: Places,
+    /// When the next of those is free again for whom the plan has passed over.
+    free_again_at: Option<u64>,
+    /// A member has not answered since.
+    is_stale: bool,
 }
 
 impl Overlay {
-    pub(super) fn new(me: FeedId, reach: Reach, named: &[Named]) -> Self {
+    /// A node without links.
+    pub fn new(me: FeedId, reach: Reach, named: &[Named]) -> Self {
         Self {
             me,
             reach,
             named: named.iter().map(|peer| (peer.addr.clone(), Attempt::new(0))).collect(),
             hosts: named.iter().filter_map(|peer| Some((peer.addr.clone(), peer.key?))).collect(),
             members: BTreeMap::new(),
-            book: BTreeMap::new(),
             dials: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             next_dial: 1,
             desired: BTreeSet::new(),
-            wanted: BTreeSet::new(),
-            ring: Vec::new(),
+            wanted: BTreeMap::new(),
+            rings: Rings::default(),
+            peers: 0,
+            places: Places::default(),
+            free_again_at: None,
+            is_stale: false,
         }
+    }
+
+    /// The members, as of the last plan.
+    pub(super) fn rings(&self) -> Rings {
+        self.rings.clone()
     }
 
     pub(super) fn reach(&self) -> Reach {
@@ -134,153 +136,177 @@ impl Overlay {
         !self.named.is_empty() && self.named.values().all(|attempt| attempt.refused)
     }
 
-    /// Keeps the addresses of a join that may be dialled, given the link that brought it.
-    pub(super) fn learn(&mut self, session: FeedId, addresses: &[SocketAddr], through: Option<IpAddr>) {
-        let usable = |addr: &&SocketAddr| addr.port() != 0 && through.is_some_and(|via| may_dial(addr.ip(), via));
-        self.book.insert(session, addresses.iter().filter(usable).copied().collect());
-    }
-
     /// How many sessions take memory here.
     pub(super) fn sessions_remembered(&self) -> usize {
-        self.book.len().max(self.members.len()).max(self.dials.len())
+        self.members.len().max(self.dials.len()).max(self.places.count())
     }
 
     pub(super) fn forget(&mut self, session: &FeedId) {
-        self.book.remove(session);
         self.members.remove(session);
     }
 
-    /// Decides anew whom to link to. `present` are the present sessions in order, `lost` those that
-    /// vanished, newest first.
-    pub(super) fn plan(&mut self, present: impl Iterator<Item = FeedId>, lost: impl Iterator<Item = FeedId>, now: u64) {
-        let dialable = |session: &FeedId| self.book.get(session).is_some_and(|addresses| !addresses.is_empty());
-        self.ring = present.filter(|session| *session != self.me && dialable(session)).collect();
-        let mut networks = Networks::default();
-        let lost = lost.filter(dialable).filter(|session| self.has_room(session, &mut networks));
-        let lost: Vec<FeedId> = lost.take(LOST_PEERS_MAX).collect();
-        self.desired = self.choose();
+    /// Decides anew whom to link to. `rings` are the members, `lost` those that vanished, newest first.
+    pub fn plan(&mut self, rings: Rings, lost: impl Iterator<Item = Candidate>, now: u64) {
+        self.is_stale = false;
+        self.rings = rings;
+        self.peers = self.rings.members().len() - usize::from(self.rings.contains(&self.me));
+        let (desired, free_again_at) = self.choose(now);
+        self.free_again_at = free_again_at;
+        self.desired = desired.keys().copied().collect();
         if self.reach == Reach::NamedOnly {
             return;
         }
-        let wanted: BTreeSet<FeedId> = self.desired.iter().copied().chain(lost).collect();
-        self.members.retain(|session, attempt| wanted.contains(session) || attempt.dialling.is_some());
-        for session in wanted.iter().copied() {
-            // Of two who learn of each other at once, the smaller id dials first.
-            let head_start = if self.me < session { 0 } else { 1_500 };
-            self.members.entry(session).or_insert_with(|| Attempt::new(now + head_start));
-        }
-        self.wanted = wanted;
-    }
-
-    /// Whom we link to. At most a few of one network: who has many addresses in one place does not surround us. The
-    /// successor comes first, so that the ring is closed all the same.
-    fn choose(&self) -> BTreeSet<FeedId> {
         let mut networks = Networks::default();
-        let mut desired = BTreeSet::new();
-        let count = match self.reach {
-            Reach::NamedOnly => return desired,
+        let lost = lost.filter(|candidate| networks.admit(&candidate.addresses)).take(LOST_PEERS_MAX);
+        self.wanted = lost.map(|lost| (lost.session, lost.addresses)).chain(desired).collect();
+        let is_small = self.is_small();
+        let Self { wanted, members, rings, .. } = self;
+        members.retain(|session, attempt| {
+            wanted.contains_key(session)
+                || attempt.dialling.is_some()
+                || (attempt.has_failed() && rings.contains(session))
+        });
+        for session in wanted.keys().copied() {
+            // Of two who learn of each other at once, and both dial, the smaller id dials first.
+            let head_start = if self.me < session || !is_small { 0 } else { HEAD_START_MS };
+            members.entry(session).or_insert_with(|| Attempt::new(now + head_start));
+        }
+    }
+
+    /// Whom we link to, and when the first of those is free again who are passed over. At most a few of one network: who
+    /// has many addresses in one place does not surround us.
+    fn choose(&self, now: u64) -> (BTreeMap<FeedId, Arc<[SocketAddr]>>, Option<u64>) {
+        let mut networks = Networks::default();
+        let mut chosen = BTreeMap::new();
+        let mut free_again_at = None;
+        let rings = match self.reach {
+            Reach::NamedOnly => 0,
             Reach::Undialable => MESH_LINKS_UNDIALABLE,
-            Reach::Dialable => {
-                let successor = self.successor().filter(|session| self.has_room(session, &mut networks));
-                desired.extend(successor);
-                MESH_LINKS_RANDOM
+            Reach::Dialable if self.is_small() => {
+                let others = self.rings.members().iter().filter(|other| other.session != self.me);
+                let others = others.filter(|other| networks.admit(&other.addresses));
+                return (others.map(|other| (other.session, Arc::clone(&other.addresses))).collect(), None);
             }
+            Reach::Dialable => MESH_RINGS,
         };
-        let is_small = self.reach == Reach::Dialable && self.ring.len() <= MESH_FULL_PEERS_MAX;
-        let ranked = if is_small { self.ring.clone() } else { self.ranked(self.me.author) };
-        let successor = desired.first().copied();
-        let fits = |session: &FeedId| Some(*session) == successor || self.has_room(session, &mut networks);
-        desired.extend(ranked.into_iter().filter(fits).take(if is_small { MESH_FULL_PEERS_MAX } else { count }));
-        desired
+        for ring in 0..rings {
+            let mut retries = DIAL_RETRIES_MAX;
+            for candidate in self.rings.following(self.me, ring) {
+                let Candidate { session, addresses } = candidate;
+                let has_failed = self.members.get(session).is_some_and(Attempt::has_failed);
+                if let Some(free_at) = self.passed_over_until(candidate, now) {
+                    free_again_at = free_again_at.into_iter().chain([free_at]).min();
+                    continue;
+                }
+                if chosen.contains_key(session) || (has_failed && retries == 0) || !networks.admit(addresses) {
+                    continue;
+                }
+                chosen.insert(*session, Arc::clone(addresses));
+                if !has_failed {
+                    break;
+                }
+                // One that did not answer is tried beside the next one.
+                retries -= 1;
+            }
+        }
+        (chosen, free_again_at)
     }
 
-    /// Whether one more peer fits its networks; it takes its place there.
-    fn has_room(&self, session: &FeedId, networks: &mut Networks) -> bool {
-        networks.admit(self.book.get(session).map_or(&[], Vec::as_slice))
+    /// Whether all link to all.
+    fn is_small(&self) -> bool {
+        self.peers <= MESH_FULL_PEERS_MAX
     }
 
-    /// Members drawn by a hash of both ids: each pair of nodes ranks each other alike at all times,
-    /// whoever else is there.
-    fn ranked(&self, of: Id) -> Vec<FeedId> {
-        let mut ranked: Vec<(u64, FeedId)> = self
-            .ring
-            .iter()
-            .filter(|session| !self.is_failing(session))
-            .filter(|session| session.author != of)
-            .map(|session| (draw(of, session.author), *session))
-            .collect();
-        ranked.sort_unstable();
-        ranked.into_iter().map(|(_, session)| session).collect()
+    /// Until when a member is not dialled: it did not answer and its pause is not over, or others were looked for at all
+    /// its addresses in vain. Others are linked in its place.
+    fn passed_over_until(&self, candidate: &Candidate, now: u64) -> Option<u64> {
+        let Candidate { session, addresses } = candidate;
+        let longest = self.pause_ms_max();
+        if let Some(until) = self.members.get(session).and_then(|attempt| attempt.pauses_until(now)) {
+            return Some(until);
+        }
+        let is_kept_off = addresses.iter().all(|addr| self.places.keeps_off(*addr, *session, longest, now));
+        let free_at = addresses.iter().map(|addr| self.places.free_at(*addr, *session, longest));
+        free_at.min().filter(|_| is_kept_off)
     }
 
-    /// The next member after us in the ring of ids that does not fail to answer.
-    fn successor(&self) -> Option<FeedId> {
-        let mut after = self.ring.iter().filter(|session| **session > self.me);
-        let around = self.ring.iter();
-        after.by_ref().chain(around).find(|session| !self.is_failing(session)).copied()
+    /// Whether somebody has not answered since the last plan, or somebody whom it has passed over may be dialled now.
+    pub fn is_plan_stale(&self, now: u64) -> bool {
+        self.is_stale || self.free_again_at.is_some_and(|at| at <= now)
     }
 
-    fn is_failing(&self, session: &FeedId) -> bool {
-        self.members.get(session).is_some_and(|attempt| attempt.failures > 1)
+    /// The longest pause between two dials.
+    fn pause_ms_max(&self) -> u64 {
+        if self.peers + 1 < SMALL_ROOM_MEMBERS { DIAL_PAUSE_SMALL_ROOM_MS_MAX } else { DIAL_PAUSE_MS_MAX }
     }
 
     /// Whether we or the other side link to each other by plan.
-    pub(super) fn needs(&self, session: &FeedId) -> bool {
-        if self.desired.contains(session) || self.ring.len() <= MESH_FULL_PEERS_MAX {
-            return true;
-        }
-        // From the other's point of view: are we its successor, or one of its draw?
-        let between = |from: &FeedId, to: &FeedId| {
-            self.ring.iter().any(
-                |other| {
-                    if from < to { from < other && other < to } else { from < other || other < to }
-                },
-            )
-        };
-        if !between(session, &self.me) {
-            return true;
-        }
-        let ours = draw(session.author, self.me.author);
-        let nearer = self.ring.iter().filter(|other| *other != session && draw(session.author, other.author) < ours);
-        nearer.count() < MESH_LINKS_RANDOM
+    pub fn needs(&self, session: &FeedId) -> bool {
+        self.desired.contains(session) || self.is_small() || self.rings.would_choose(*session, self.me, MESH_RINGS)
     }
 
     /// The dials to start now. `linked` are the sessions to which there is a link.
-    pub(super) fn due(&mut self, linked: &BTreeSet<FeedId>, now: u64, rng: &mut Rng) -> Vec<(DialId, Target)> {
+    pub fn due(&mut self, linked: &BTreeSet<FeedId>, now: u64, rng: &mut Rng) -> Vec<(DialId, Target)> {
         let mut dials = Vec::new();
         let alone = linked.is_empty();
-        let few = self.reach != Reach::Dialable || self.ring.len() <= MESH_FULL_PEERS_MAX;
+        let few = self.reach != Reach::Dialable || self.is_small();
         let named = self.named.iter().filter(|(_, attempt)| {
             let reached = attempt.node.is_some_and(|node| linked.contains(&node));
             let needed = alone || (!attempt.shed && (few || attempt.node.is_none()));
-            !attempt.hopeless && !reached && needed && attempt.dialling.is_none() && attempt.next_at <= now
+            attempt.is_due(now) && !reached && needed
         });
         let named: Vec<Target> = named.map(|(name, _)| Target::Named(name.clone())).collect();
+        let longest = self.pause_ms_max();
         let members = self.members.iter().filter(|(session, attempt)| {
-            let free = attempt.dialling.is_none() && attempt.next_at <= now && !attempt.hopeless;
-            free && self.wanted.contains(session) && !linked.contains(session)
+            attempt.is_due(now) && self.wanted.contains_key(session) && !linked.contains(session)
         });
-        let members = members.filter_map(|(session, attempt)| {
-            let addresses = self.book.get(session)?;
-            let turn = usize::try_from(attempt.failures).unwrap_or(0).checked_rem(addresses.len())?;
-            Some(Target::Member { session: *session, addr: *addresses.get(turn)? })
-        });
-        let targets: Vec<Target> = named.into_iter().chain(members).collect();
-        for target in targets {
-            if self.unanswered.len() >= DIALS_MAX {
-                break;
+        // Who has waited longest comes first: many who name one address do not keep it from the one who is there.
+        let mut members: Vec<(u64, FeedId)> = members.map(|(session, attempt)| (attempt.next_at, *session)).collect();
+        members.sort_unstable();
+        for target in named {
+            self.dial(target, now, rng, &mut dials);
+        }
+        for (_, session) in members {
+            if let Some(addr) = self.free_address(session, linked, longest, now) {
+                self.dial(Target::Member { session, addr }, now, rng, &mut dials);
             }
-            let dial = self.next_dial;
-            self.next_dial += 1;
-            if let Some(attempt) = self.attempt_mut(&target) {
-                attempt.dialling = Some(dial);
-                attempt.next_at = now + DIAL_PAUSE_MS_MIN + rng.below(DIAL_PAUSE_MS_MIN);
-            }
-            self.dials.insert(dial, target.clone());
-            self.unanswered.insert(dial);
-            dials.push((dial, target));
         }
         dials
+    }
+
+    /// The address at which a session is looked for now; after each dial in vain it is the next one's turn.
+    fn free_address(
+        &self,
+        session: FeedId,
+        linked: &BTreeSet<FeedId>,
+        longest_ms: u64,
+        now: u64,
+    ) -> Option<SocketAddr> {
+        let addresses = self.wanted.get(&session)?;
+        let failures = self.members.get(&session)?.failures;
+        let turn = usize::try_from(failures).unwrap_or(0).checked_rem(addresses.len())?;
+        let is_free = |addr: &&SocketAddr| {
+            !self.places.is_taken(**addr, linked) && self.places.free_at(**addr, session, longest_ms) <= now
+        };
+        addresses.iter().cycle().skip(turn).take(addresses.len()).find(is_free).copied()
+    }
+
+    fn dial(&mut self, target: Target, now: u64, rng: &mut Rng, dials: &mut Vec<(DialId, Target)>) {
+        if self.unanswered.len() >= DIALS_MAX {
+            return;
+        }
+        let dial = self.next_dial;
+        self.next_dial += 1;
+        if let Some(attempt) = self.attempt_mut(&target) {
+            attempt.dialling = Some(dial);
+            attempt.next_at = now + DIAL_PAUSE_MS_MIN + rng.below(DIAL_PAUSE_MS_MIN);
+        }
+        if let Target::Member { session, addr } = &target {
+            self.places.dialled(*addr, *session, now);
+        }
+        self.dials.insert(dial, target.clone());
+        self.unanswered.insert(dial);
+        dials.push((dial, target));
     }
 
     fn attempt_mut(&mut self, target: &Target) -> Option<&mut Attempt> {
@@ -303,7 +329,7 @@ impl Overlay {
     }
 
     /// The dial is over, with a link or without; its target may be dialled again.
-    pub(super) fn finish(&mut self, dial: DialId) -> Option<Target> {
+    pub fn finish(&mut self, dial: DialId) -> Option<Target> {
         let target = self.dials.remove(&dial)?;
         self.unanswered.remove(&dial);
         if let Some(attempt) = self.attempt_mut(&target) {
@@ -314,12 +340,18 @@ impl Overlay {
 
     /// Somebody answered there. Where it is another session than the one looked for, that one was not
     /// found: the next try waits longer.
-    pub(super) fn answered(&mut self, dial: DialId, node: FeedId, now: u64, rng: &mut Rng) {
+    pub fn answered(&mut self, dial: DialId, node: FeedId, now: u64, rng: &mut Rng) {
         self.unanswered.remove(&dial);
         let Some(target) = self.dials.get(&dial).cloned() else { return };
-        if matches!(target, Target::Member { session, .. } if session != node) {
-            self.failed(&target, "another node answers there", now, rng);
-        } else if let Some(attempt) = self.attempt_mut(&target) {
+        if let Target::Member { session, addr } = target {
+            if session != node {
+                self.places.failed(addr, Some(node), self.pause_ms_max(), now, rng);
+                self.attempt_failed(&target, "another node answers there", now, rng);
+                return;
+            }
+            self.places.found(addr, node);
+        }
+        if let Some(attempt) = self.attempt_mut(&target) {
             attempt.node = Some(node);
             attempt.failures = 0;
             attempt.refused = false;
@@ -329,16 +361,30 @@ impl Overlay {
     }
 
     /// It did not work; the next try waits longer each time. Returns whether this is news.
-    pub(super) fn failed(&mut self, target: &Target, error: &str, now: u64, rng: &mut Rng) -> bool {
-        let longest =
-            if self.ring.len() + 1 < SMALL_ROOM_MEMBERS { DIAL_PAUSE_SMALL_ROOM_MS_MAX } else { DIAL_PAUSE_MS_MAX };
+    pub fn failed(&mut self, target: &Target, error: &str, now: u64, rng: &mut Rng) -> bool {
+        if let Target::Member { addr, .. } = target {
+            self.places.failed(*addr, None, self.pause_ms_max(), now, rng);
+        }
+        self.attempt_failed(target, error, now, rng)
+    }
+
+    fn attempt_failed(&mut self, target: &Target, error: &str, now: u64, rng: &mut Rng) -> bool {
+        let longest = self.pause_ms_max();
+        // Of those that are lost nobody expects an answer.
+        self.is_stale |= matches!(target, Target::Member { session, .. } if self.rings.contains(session));
         let Some(attempt) = self.attempt_mut(target) else { return false };
         attempt.failures = attempt.failures.saturating_add(1);
-        let pause = (DIAL_PAUSE_MS_MIN << attempt.failures.min(16)).min(longest);
-        attempt.next_at = now + pause / 2 + rng.below(pause / 2 + 1);
+        attempt.next_at = now + pause(attempt.failures, longest, rng);
         let news = attempt.last_error != error;
         error.clone_into(&mut attempt.last_error);
         news
+    }
+
+    /// There is a link to it, whoever has dialled.
+    pub fn came_up(&mut self, session: FeedId) {
+        if let Some(attempt) = self.members.get_mut(&session) {
+            attempt.failures = 0;
+        }
     }
 
     /// It will never work: it is this very node.
@@ -349,7 +395,7 @@ impl Overlay {
     }
 
     /// The other side has links enough; it is dialled again only in need.
-    pub(super) fn was_shed(&mut self, session: FeedId, now: u64) {
+    pub fn was_shed(&mut self, session: FeedId, now: u64) {
         for attempt in self.named.values_mut().filter(|attempt| attempt.node == Some(session)) {
             attempt.shed = true;
         }
@@ -365,7 +411,7 @@ impl Overlay {
     }
 
     /// A link was lost: its node is dialled again at once.
-    pub(super) fn link_lost(&mut self, session: FeedId, now: u64) {
+    pub fn link_lost(&mut self, session: FeedId, now: u64) {
         let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
         for attempt in named.chain(self.members.get_mut(&session)) {
             attempt.next_at = attempt.next_at.min(now + DIAL_PAUSE_MS_MIN / 5);
@@ -380,6 +426,13 @@ impl Overlay {
         }
     }
 
+    /// It has us banned: it is left alone for a while.
+    pub(super) fn stay_away(&mut self, target: &Target, now: u64) {
+        if let Some(attempt) = self.attempt_mut(target) {
+            attempt.next_at = attempt.next_at.max(now + FALLEN_OUT_MS);
+        }
+    }
+
     /// What is being dialled in vain, for /status.
     pub(super) fn troubles(&self) -> Vec<(String, String)> {
         let failing = |(name, attempt): (&String, &Attempt)| {
@@ -387,31 +440,4 @@ impl Overlay {
         };
         self.named.iter().filter_map(failing).collect()
     }
-}
-
-/// How many peers are dialled in each network. Those of our own, private or loopback, are not counted: there
-/// all the others may well be.
-#[derive(Debug, Default)]
-struct Networks(BTreeMap<IpAddr, usize>);
-
-impl Networks {
-    fn admit(&mut self, addresses: &[SocketAddr]) -> bool {
-        let is_global = |addr: &&SocketAddr| scope(addr.ip()) == Some(Scope::Global);
-        let networks = addresses.iter().filter(is_global).map(|addr| dialled_network_of(addr.ip()));
-        let networks: BTreeSet<IpAddr> = networks.collect();
-        let has_room = |network: &IpAddr| self.0.get(network).is_none_or(|count| *count < LINKS_PER_NETWORK_MAX);
-        if !networks.iter().all(has_room) {
-            return false;
-        }
-        for network in networks {
-            *self.0.entry(network).or_default() += 1;
-        }
-        true
-    }
-}
-
-/// The weight of a pair: the smallest are linked.
-fn draw(of: Id, other: Id) -> u64 {
-    let head = |id: &Id| id.0.iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-    super::rng::mix(head(&of).rotate_left(17) ^ super::rng::mix(head(&other)))
 }

@@ -13,6 +13,7 @@ use crate::wire::record::{Draft, FeedId, Header, Post};
 
 use super::event::{Command, Event, Outcome, Person, Said};
 use super::links::{Link, Outgoing};
+use super::local::Question;
 use super::pace::Due;
 use super::{LinkId, Output, Room};
 
@@ -61,7 +62,7 @@ impl Room {
 
     /// Joins, or joins anew.
     pub(super) fn post_join(&mut self, out: &mut Vec<Output>) {
-        let addresses = self.addresses.clone();
+        let addresses = self.announced.addresses.clone();
         self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing }, out);
     }
 
@@ -86,8 +87,9 @@ impl Room {
                     }
                 }
             }
-            Command::Names => self.report_names(),
-            Command::Status => self.report_status(),
+            Command::Names => self.local.ask(Question::Names),
+            Command::Status => self.local.ask(Question::Status),
+            Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),
             Command::EndOfInput => self.end_of_input(out),
             Command::Leave { why } => self.leave(&why, Outcome::Done, out),
         }

@@ -10,7 +10,7 @@ use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId};
 
-use super::links::{Link, Outgoing};
+use super::links::{Incoming, Link, Outgoing};
 use super::{LinkId, Output, Room};
 
 /// What is lacking and what was asked for.
@@ -31,6 +31,8 @@ struct Lack {
     check_at: u64,
     /// How often it was asked for in vain.
     tries: u32,
+    /// A link that came up has more: how old what was missed has to be.
+    recovered_age: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ struct Pull {
     link: LinkId,
     target: u64,
     since: u64,
+    recovered_age: Option<u64>,
 }
 
 /// After so many looks at a feed of which nothing comes, those who told of it are not believed any more; a guess.
@@ -61,6 +64,16 @@ impl Pulls {
     pub(super) fn forget(&mut self, feed: &FeedId) {
         self.lacking.remove(feed);
         self.under_way.remove(feed);
+    }
+
+    /// How old what comes of a feed has to be to have been missed; `None` where nothing was.
+    pub(super) fn recovered_age(&self, feed: &FeedId) -> Option<u64> {
+        self.under_way.get(feed)?.recovered_age
+    }
+
+    /// Whether something that was missed is on its way.
+    pub(super) fn are_catching_up(&self) -> bool {
+        self.lacking.values().any(|lack| lack.recovered_age.is_some())
     }
 
     pub(super) fn are_under_way(&self) -> bool {
@@ -137,9 +150,12 @@ impl Room {
 
     /// Asks for what a new link has more of; opens what it was found to have no more of meanwhile.
     pub(super) fn catch_up_over(&mut self, link: LinkId, theirs: &BTreeMap<FeedId, u64>, out: &mut Vec<Output>) {
+        let recovered_age = self.recovered_age(link);
         for (feed, number) in theirs {
-            let closed = self.links.get(&link).is_some_and(|state| !state.is_open_in(feed));
-            if !closed || *feed == self.me {
+            let incoming = self.links.get(&link).and_then(|state| state.incoming.get(feed));
+            let Some(Incoming { open, .. }) = incoming.filter(|_| *feed != self.me) else { continue };
+            if *open {
+                self.comes_unasked(link, *feed, *number, recovered_age, out);
                 continue;
             }
             if *number <= self.log.have(feed) {
@@ -148,10 +164,9 @@ impl Room {
                 }
                 continue;
             }
-            if !self.takes(feed, out) {
+            if !self.takes(feed, out) || !self.lack_recovered(*feed, recovered_age) {
                 continue;
             }
-            self.lack(*feed, PULL_MS);
             // What has no room now is asked for as the outbox drains.
             let is_full = self.links.get(&link).is_some_and(Link::outbox_is_full);
             if !is_full && !self.pulls.under_way.contains_key(feed) {
@@ -160,8 +175,27 @@ impl Room {
         }
     }
 
+    /// A feed that we have not named comes over a link on which we have asked for all. One for which there is no room is
+    /// turned away when its first post is there.
+    fn comes_unasked(&mut self, link: LinkId, feed: FeedId, number: u64, recovered_age: u64, out: &mut Vec<Output>) {
+        if number > self.log.have(&feed) && self.takes(&feed, out) && self.lack_recovered(feed, recovered_age) {
+            let pull = Pull { link, target: number, since: self.now.mono, recovered_age: Some(recovered_age) };
+            self.pulls.under_way.entry(feed).or_insert(pull);
+        }
+    }
+
+    /// A new link has more of a feed: what is of that age, or older, is recovered.
+    fn lack_recovered(&mut self, feed: FeedId, age: u64) -> bool {
+        let is_taken = self.lack(feed, PULL_MS);
+        if let Some(lack) = self.pulls.lacking.get_mut(&feed).filter(|_| is_taken) {
+            lack.recovered_age = Some(lack.recovered_age.unwrap_or(age).min(age));
+        }
+        is_taken
+    }
+
     fn pull(&mut self, link: LinkId, feed: FeedId, target: u64, out: &mut Vec<Output>) {
-        self.pulls.under_way.insert(feed, Pull { link, target, since: self.now.mono });
+        let recovered_age = self.pulls.lacking.get(&feed).and_then(|lack| lack.recovered_age);
+        self.pulls.under_way.insert(feed, Pull { link, target, since: self.now.mono, recovered_age });
         self.want(link, feed, false, out);
     }
 
@@ -243,15 +277,17 @@ impl Room {
         }
     }
 
-    /// Notes that a link has more of a feed.
-    pub(super) fn lack(&mut self, feed: FeedId, patience_ms: u64) {
+    /// Notes that a link has more of a feed, if there is room for one more that is lacking.
+    pub(super) fn lack(&mut self, feed: FeedId, patience_ms: u64) -> bool {
         let now = self.now.mono;
         let lacking = &mut self.pulls.lacking;
-        if lacking.len() < FEEDS_MAX || lacking.contains_key(&feed) {
-            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0 };
+        let has_room = lacking.len() < FEEDS_MAX || lacking.contains_key(&feed);
+        if has_room {
+            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0, recovered_age: None };
             let lack = lacking.entry(feed).or_insert(fresh);
             lack.check_at = now;
         }
+        has_room
     }
 
     /// Tells every link the newest numbers of its quiet feeds.
@@ -318,6 +354,9 @@ impl Room {
         }
         if self.pulls.under_way.get(&feed).is_some_and(|pull| pull.target <= have) {
             self.pulls.under_way.remove(&feed);
+            if let Some(lack) = self.pulls.lacking.get_mut(&feed) {
+                lack.recovered_age = None;
+            }
             self.open_closed_links(feed, out);
         }
     }

@@ -8,6 +8,7 @@ use crate::wire::record::FeedId;
 use super::Room;
 use super::event::{Event, LinkStatus, Member, Person, Status};
 use super::links::Link;
+use super::session::Session;
 
 /// What a room holds, for tests and the simulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +44,16 @@ impl Room {
         }
     }
 
-    pub(super) fn report_names(&mut self) {
+    /// The sessions present, as far as this run has heard of them.
+    fn present(&self) -> impl Iterator<Item = (&FeedId, &Session)> {
+        self.roster.present().filter(|(feed, _)| !self.completion.is_hearsay(feed))
+    }
+
+    /// Who is here.
+    pub(super) fn names(&self) -> Event {
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         let mut members: BTreeMap<Id, Member> = BTreeMap::new();
-        for (feed, session) in self.roster.present() {
+        for (feed, session) in self.present() {
             let member = members.entry(feed.author).or_insert_with(|| Member {
                 person: Person { id: feed.author, nick: session.nick.clone() },
                 myself: feed.author == self.me.author,
@@ -64,10 +71,11 @@ impl Room {
         }
         let mut members: Vec<Member> = members.into_values().collect();
         members.sort_by(|one, other| (&one.person.nick, one.person.id).cmp(&(&other.person.nick, other.person.id)));
-        self.local.notice(Event::Names(members));
+        Event::Names(members)
     }
 
-    pub(super) fn report_status(&mut self) {
+    /// How things are.
+    pub(super) fn status(&self) -> Event {
         let links = self.links.values().filter_map(|link| {
             Some(LinkStatus {
                 peer: link.peer()?,
@@ -76,13 +84,13 @@ impl Room {
                 queued_bytes: link.queued_bytes,
             })
         });
-        let members: BTreeSet<Id> = self.roster.present().map(|(feed, _)| feed.author).collect();
+        let members: BTreeSet<Id> = self.present().map(|(feed, _)| feed.author).collect();
         let status = Status {
             room: self.config.room.clone(),
             me: Person { id: self.me.author, nick: self.config.nick.clone() },
             session: self.me.session,
             listening: self.config.listening,
-            addresses: self.addresses.clone(),
+            addresses: self.announced.addresses.clone(),
             links: links.collect(),
             dialling: self.overlay.troubles(),
             members: members.len(),
@@ -90,6 +98,6 @@ impl Room {
             log_bytes: self.log.bytes(),
             unconfirmed_bytes: self.pace.unsettled_bytes(),
         };
-        self.local.notice(Event::Status(Box::new(status)));
+        Event::Status(Box::new(status))
     }
 }

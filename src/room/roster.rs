@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::Id;
-use crate::limits::LOOKALIKES_TOLD_MAX;
+use crate::limits::{EARLY_CLAIMS_MAX, LOOKALIKES_TOLD_MAX};
 use crate::wire::record::{Body, FeedId, Post};
 
 use super::event::{Event, Person};
@@ -52,9 +52,6 @@ pub(super) struct Moment {
     pub(super) now: i64,
 }
 
-/// Claims about unknown sessions that are kept; a guess, and more are dropped: `lost` is repeated.
-const EARLY_CLAIMS_MAX: usize = 256;
-
 impl Roster {
     pub(super) fn session(&self, id: &FeedId) -> Option<&Session> {
         self.sessions.get(id)
@@ -74,11 +71,13 @@ impl Roster {
         self.sessions.len()
     }
 
-    /// Whether a later session of the same author began after a time.
+    /// Whether the same author is here with a session that began after a time. One that is gone proves nothing: the
+    /// author's clock may have been put back since.
     pub(super) fn is_succeeded(&self, feed: &FeedId, at: u64) -> bool {
         let first = FeedId { author: feed.author, session: 0 };
         let last = FeedId { author: feed.author, session: u64::MAX };
-        self.sessions.range(first..=last).any(|(other, session)| other != feed && session.since > at)
+        let mut others = self.sessions.range(first..=last).filter(|(other, _)| *other != feed);
+        others.any(|(_, session)| session.since > at && session.is_present() && !session.is_claimed())
     }
 
     pub(super) fn present(&self) -> impl Iterator<Item = (&FeedId, &Session)> {

@@ -1,18 +1,21 @@
 //! What goes out: every link is sent what it lacks of its open feeds.
 //!
 //! Sending is advancing a cursor. A link that is level gets a new post at once; one whose outbox is
-//! full lags, and goes on from its cursors as its socket drains, feed by feed in turn. What
-//! the log no longer holds is jumped over with a gap notice.
+//! full lags, and goes on from its cursors as its socket drains: a few posts of what each other link has brought, in turn,
+//! and of that feed by feed. What the log no longer holds is jumped over with a gap notice.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::limits::OUTBOX_BYTES_MAX;
+use crate::limits::{OUTBOX_BYTES_MAX, SERVE_BYTES};
 use crate::wire::Frame;
 use crate::wire::record::{Control, FeedId, Post};
 
 use super::links::Outgoing;
 use super::{LinkId, Output, Room};
+
+/// The feeds that are to be served, by the links that have brought them.
+type Turns = VecDeque<(Option<LinkId>, VecDeque<FeedId>)>;
 
 impl Room {
     /// Sends a post that was just appended over every link on which its feed is open and level.
@@ -43,8 +46,8 @@ impl Room {
             }
         }
         if !links.is_empty() {
-            out.extend(gap.map(|frame| Output::Send { links: links.clone(), frame }));
-            out.push(Output::Send { links, frame: Arc::clone(&post.frame) });
+            let frames = gap.into_iter().chain([Arc::clone(&post.frame)]).collect();
+            out.push(Output::Send { links, frames });
         }
         for link in behind {
             if from == Some(link)
@@ -77,24 +80,37 @@ impl Room {
 
     /// Sends what a link lacks of an open feed, as far as its outbox takes it.
     pub(super) fn advance(&mut self, link: LinkId, feed: FeedId, out: &mut Vec<Output>) {
-        while let Some((next, frames)) = self.next_step(link, feed) {
-            for frame in frames {
-                self.send_frame(link, frame, out);
-            }
+        let mut frames = Vec::new();
+        self.take_steps(link, feed, usize::MAX, &mut frames);
+        self.hand_over(link, frames, out);
+    }
+
+    /// Takes an open feed as many steps further as the outbox takes, until so many bytes are sent; returns how many were.
+    fn take_steps(&mut self, link: LinkId, feed: FeedId, bytes_max: usize, frames: &mut Vec<Frame>) -> usize {
+        let mut sent = 0;
+        while sent < bytes_max
+            && let Some((next, step)) = self.next_step(link, feed)
+        {
             let have = self.log.have(&feed);
-            let Some(state) = self.links.get_mut(&link) else { return };
+            let Some(state) = self.links.get_mut(&link) else { return sent };
+            for frame in step {
+                sent += frame.len();
+                state.queue(frame.len(), self.now.mono);
+                frames.push(frame);
+            }
             if next == have + 1 {
                 state.outgoing.remove(&feed);
-                return;
+                return sent;
             }
             state.outgoing.insert(feed, Outgoing::Open { cursor: next });
             if next > have {
-                return;
+                return sent;
             }
             if state.outbox_is_full() {
                 state.lagging = true;
             }
         }
+        sent
     }
 
     /// The cursor after the next step of an open feed, and the frames that it takes.
@@ -118,23 +134,59 @@ impl Room {
         Some((post.number + 1, frames))
     }
 
-    /// Goes on with all feeds that a link lacks, each in turn, from where it stopped.
+    /// Goes on with all feeds that a link lacks, from where it stopped: the sources in turn, and the feeds of each.
     pub(super) fn serve(&mut self, link: LinkId, out: &mut Vec<Output>) {
-        let Some(state) = self.links.get(&link).filter(|state| state.is_ready()) else { return };
-        let open = |(feed, outgoing): (&FeedId, &Outgoing)| matches!(outgoing, Outgoing::Open { .. }).then_some(*feed);
-        let mut feeds: VecDeque<FeedId> = state.outgoing.iter().filter_map(open).collect();
-        if let Some(served) = state.served {
-            let first = feeds.partition_point(|feed| *feed <= served);
-            feeds.rotate_left(first);
-        }
-        for feed in feeds {
-            self.advance(link, feed, out);
-            let Some(state) = self.links.get_mut(&link) else { return };
-            if state.lagging {
-                state.served = Some(feed);
-                return;
+        let mut turns = self.turns(link);
+        let mut frames = Vec::new();
+        self.take_turns(link, &mut turns, &mut frames);
+        self.hand_over(link, frames, out);
+    }
+
+    fn take_turns(&mut self, link: LinkId, turns: &mut Turns, frames: &mut Vec<Frame>) {
+        while let Some((source, mut feeds)) = turns.pop_front() {
+            let mut sent = 0;
+            while sent < SERVE_BYTES
+                && let Some(feed) = feeds.pop_front()
+            {
+                sent += self.take_steps(link, feed, SERVE_BYTES - sent, frames);
+                let Some(state) = self.links.get_mut(&link) else { return };
+                if state.lagging {
+                    state.served.insert(source, feed);
+                    state.served_source = source;
+                    return;
+                }
+                if matches!(state.outgoing.get(&feed), Some(Outgoing::Open { cursor }) if *cursor <= self.log.have(&feed))
+                {
+                    feeds.push_back(feed);
+                }
+            }
+            if !feeds.is_empty() {
+                turns.push_back((source, feeds));
             }
         }
+        if let Some(state) = self.links.get_mut(&link) {
+            state.served.clear();
+        }
+    }
+
+    /// The open feeds of a link by the links that have brought them, in the order in which they are served.
+    fn turns(&self, link: LinkId) -> Turns {
+        let mut sources: BTreeMap<Option<LinkId>, VecDeque<FeedId>> = BTreeMap::new();
+        let Some(state) = self.links.get(&link).filter(|state| state.is_ready()) else { return VecDeque::new() };
+        for (feed, _) in state.outgoing.iter().filter(|(_, outgoing)| matches!(outgoing, Outgoing::Open { .. })) {
+            let source = self.log.feed(feed).and_then(|kept| kept.source);
+            sources.entry(source).or_default().push_back(*feed);
+        }
+        for (source, feeds) in &mut sources {
+            let served = state.served.get(source);
+            feeds.rotate_left(served.map_or(0, |served| feeds.partition_point(|feed| feed <= served)));
+        }
+        let mut turns: VecDeque<_> = sources.into_iter().collect();
+        if !state.served.is_empty() {
+            let first = turns.partition_point(|(source, _)| *source <= state.served_source);
+            turns.rotate_left(first);
+        }
+        turns
     }
 
     pub(super) fn drained(&mut self, link: LinkId, bytes: usize, out: &mut Vec<Output>) {

@@ -1,6 +1,6 @@
 //! Peers that vanished: looked for, and told of as lost when they stay away.
 //!
-//! Whoever had the link watches. After a moment, random so that one neighbour speaks for all, it posts
+//! Whoever had the link watches, and in a cut whoever dials them in vain. After a moment, random so that one neighbour speaks for all, it posts
 //! `lost` with the last number that it knows, unless the session is linked again, goes on posting
 //! over other ways, or is no longer present anyway. A `lost` that named too low a number is repeated; a
 //! session that was judged wrongly joins anew, which ends the watch.
@@ -45,10 +45,25 @@ impl Room {
         let former = |session: &FeedId| session.author == me.author && *session != me;
         let sessions: Vec<FeedId> = self.roster.present().map(|(session, _)| *session).filter(former).collect();
         for session in sessions {
-            if self.doubted.insert(session) {
-                self.watch(session);
+            if !self.doubted.contains_key(&session) {
+                self.doubt(session);
             }
         }
+    }
+
+    /// A member does not answer. Where somebody was lost lately, those to whom nobody here had a link may be gone, too: a
+    /// cut has two sides. One that others still reach says so, and is not doubted again before the next loss.
+    pub(super) fn doubt_unreached(&mut self, session: FeedId) {
+        let Some(lost_at) = self.lost_at.filter(|at| self.now.mono < at + WATCH_MS) else { return };
+        let is_new = self.doubted.get(&session).is_none_or(|doubted_at| *doubted_at < lost_at);
+        if is_new && self.roster.is_present(&session) && !self.watches.contains_key(&session) {
+            self.doubt(session);
+        }
+    }
+
+    fn doubt(&mut self, session: FeedId) {
+        self.doubted.insert(session, self.now.mono);
+        self.watch(session);
     }
 
     pub(super) fn watch_vanished(&mut self, out: &mut Vec<Output>) {

@@ -5,21 +5,18 @@
 //! whole frames; a frame that breaks a rule is an error, and the link ends there.
 
 use std::io::{self, Read};
-use std::ops::Range;
 
 use memchr::memchr;
 use thiserror::Error;
 
-use crate::limits::{FRAME_BYTES_MAX, READ_BYTES_MAX};
+use super::window::Window;
+use crate::limits::FRAME_BYTES_MAX;
 
 /// Ends every frame but a link's last.
 pub const MESSAGE_END: &[u8; 9] = b"<MSGENCD>";
 
 /// Ends the exit record, the last frame of a link.
 pub const EXIT_END: &[u8; 10] = b"<EXITENCD>";
-
-/// What a link that is mostly silent holds.
-const BUFFER_BYTES_MIN: usize = 4096;
 
 /// Which delimiter closed a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,94 +45,62 @@ pub enum FrameError {
 }
 
 /// The bytes of a link that have arrived and are not consumed yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FrameBuffer {
-    bytes: Vec<u8>,
-    /// Where the next frame begins.
-    start: usize,
-    /// Where the bytes that arrived end.
-    end: usize,
-    /// Up to where no `<` was found.
+    window: Window,
+    /// Up to where in the window no `<` was found.
     searched: usize,
     exited: bool,
-}
-
-impl Default for FrameBuffer {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl FrameBuffer {
     /// An empty one. It grows to `READ_BYTES_MAX` when a peer has that much to say.
     pub fn new() -> Self {
-        Self { bytes: vec![0; BUFFER_BYTES_MIN], start: 0, end: 0, searched: 0, exited: false }
+        Self::default()
     }
 
     /// Whether a frame has begun and not ended.
     pub fn is_partial(&self) -> bool {
-        self.start < self.end
+        !self.window.is_empty()
     }
 
     /// Gives back the memory that a burst has taken, where nothing waits in it.
     pub fn relax(&mut self) {
-        if !self.is_partial() && self.bytes.len() > BUFFER_BYTES_MIN {
-            let exited = self.exited;
-            *self = Self { exited, ..Self::new() };
-        }
+        self.window.relax();
     }
 
     /// Reads once. Zero is the end of the stream.
     pub fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        self.make_room();
-        let space = self.bytes.get_mut(self.end..).unwrap_or_default();
-        let count = source.read(space)?;
-        self.end += count;
+        let count = source.read(self.window.space())?;
+        self.window.add(count);
         Ok(count)
-    }
-
-    /// Moves what is left to the front, and grows when the last read filled the buffer.
-    fn make_room(&mut self) {
-        let full = self.end == self.bytes.len();
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.searched -= self.start;
-            self.start = 0;
-        }
-        if full && self.bytes.len() < READ_BYTES_MAX {
-            let grown = (self.bytes.len() * 4).min(READ_BYTES_MAX);
-            self.bytes.resize(grown, 0);
-        }
     }
 
     /// The next whole frame, delimiter included; `None` until more bytes have come.
     pub fn next_frame(&mut self) -> Result<Option<(&[u8], Ending)>, FrameError> {
-        match self.find()? {
-            None => Ok(None),
-            Some((range, ending)) => Ok(self.bytes.get(range).map(|frame| (frame, ending))),
-        }
+        Ok(self.find()?.map(|(length, ending)| (self.window.take(length), ending)))
     }
 
-    fn find(&mut self) -> Result<Option<(Range<usize>, Ending)>, FrameError> {
-        if self.exited && self.is_partial() {
+    /// How long the next frame is.
+    fn find(&mut self) -> Result<Option<(usize, Ending)>, FrameError> {
+        let arrived = self.window.arrived();
+        if self.exited && !arrived.is_empty() {
             return Err(FrameError::AfterExit);
         }
         // A stranger that speaks something else is told so at its first byte.
-        if self.is_partial() && self.bytes.get(self.start) != Some(&b'{') {
+        if arrived.first().is_some_and(|first| *first != b'{') {
             return Err(FrameError::NoObject);
         }
         // What stands past the bound is not looked at, so that the answer is the same however the
         // bytes were cut up on their way.
-        let limit = self.end.min(self.start + FRAME_BYTES_MAX);
-        let unsearched = self.bytes.get(self.searched..limit).unwrap_or_default();
+        let arrived = arrived.get(..FRAME_BYTES_MAX).unwrap_or(arrived);
+        let unsearched = arrived.get(self.searched..).unwrap_or_default();
         let Some(offset) = memchr(b'<', unsearched) else {
-            self.searched = limit;
+            self.searched = arrived.len();
             return self.within_bound();
         };
-        let begin = self.searched + offset;
-        self.searched = begin;
-        let rest = self.bytes.get(begin..limit).unwrap_or_default();
+        self.searched += offset;
+        let rest = unsearched.get(offset..).unwrap_or_default();
         let (length, ending) = if rest.starts_with(MESSAGE_END) {
             (MESSAGE_END.len(), Ending::Message)
         } else if rest.starts_with(EXIT_END) {
@@ -145,14 +110,12 @@ impl FrameBuffer {
         } else {
             return Err(FrameError::StrayDelimiter);
         };
-        let frame = self.start..begin + length;
-        self.start = frame.end;
-        self.searched = frame.end;
+        let length = std::mem::take(&mut self.searched) + length;
         self.exited = ending == Ending::Exit;
-        Ok(Some((frame, ending)))
+        Ok(Some((length, ending)))
     }
 
     fn within_bound<T>(&self) -> Result<Option<T>, FrameError> {
-        if self.end - self.start >= FRAME_BYTES_MAX { Err(FrameError::TooLong) } else { Ok(None) }
+        if self.window.arrived().len() >= FRAME_BYTES_MAX { Err(FrameError::TooLong) } else { Ok(None) }
     }
 }

@@ -27,7 +27,7 @@ mod sender;
 
 pub use handshake::{PREAMBLE_NOISE, PREAMBLE_PLAIN, write_exit};
 pub use receiver::Receiver;
-pub use sender::Sender;
+pub use sender::{Scratch, Sender};
 
 /// The Noise protocol of every encrypted link.
 pub const NOISE: &str = "Noise_XXpsk0_25519_AESGCM_SHA256";

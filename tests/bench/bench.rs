@@ -1,24 +1,32 @@
 //! `cargo bench`: hobnob beside what else carries lines from one process to others.
 //!
-//! `cargo bench` runs everything, `cargo bench -- throughput`, `latency` or `slow-reader` a part.
+//! `cargo bench` runs everything, `cargo bench -- joins latency` those parts; they are `throughput`, `latency`,
+//! `slow-reader`, `joins`, `handshakes` and `memory`.
 //! `HOBNOB_BENCH_LINES` and `HOBNOB_BENCH_RUNS` scale it. What is compared runs in turns within one
 //! run of the program, A B C D A B C D, so that a busy moment of the machine hits all; the tables
 //! show medians. A contender that is not installed is skipped with a word. A promise that does
 //! not hold is printed as MISSED; the exit code only tells whether hobnob could be measured.
 //!
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
-//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `process`, `table`.
+//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `joiner` and `ngircd` (who
+//! joins what), `joins`, `memory`; `handshakes`; `process`, `table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tables and progress are what it is for")]
 
 mod bare;
 mod contender;
+mod crowd;
 mod failure;
+mod handshakes;
 mod hobnob;
+mod joiner;
+mod joins;
 mod latency;
 mod link;
+mod memory;
 mod mosquitto;
 mod ncat;
+mod ngircd;
 mod process;
 mod slow_reader;
 mod stream;
@@ -54,7 +62,7 @@ impl Scale {
 const SLOW_READER_LINES_FACTOR: u64 = 4;
 
 /// The parts, as named on the command line.
-const PARTS: [&str; 3] = ["throughput", "latency", "slow-reader"];
+const PARTS: [&str; 6] = ["throughput", "latency", "slow-reader", "joins", "handshakes", "memory"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -103,6 +111,15 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
         drop(text);
         let scale = Scale { lines: scale.lines * SLOW_READER_LINES_FACTOR, ..scale };
         measured &= slow_reader::run(scale, &Text::new(scale.lines));
+    }
+    if chosen("joins") {
+        measured &= joins::run(scale);
+    }
+    if chosen("handshakes") {
+        measured &= handshakes::run(scale);
+    }
+    if chosen("memory") {
+        measured &= memory::run(scale);
     }
     Ok(measured)
 }

@@ -53,7 +53,9 @@ pub(crate) enum Failure {
     #[error("link: {0}")]
     Link(String),
     /// The option is not one of ours.
-    #[error("usage: cargo bench -- [throughput] [latency] [slow-reader]; {0:?} is none of them")]
+    #[error(
+        "usage: cargo bench -- [throughput] [latency] [slow-reader] [joins] [handshakes] [memory]; {0:?} is none of them"
+    )]
     Usage(String),
 }
 

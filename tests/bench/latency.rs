@@ -2,7 +2,7 @@
 //!
 //! A hundred lines a second, each with the time at which it was written to the node's stdin; the
 //! receivers are sockets of this process, two threads for all of them, so that the clock is the
-//! same one and receiving costs little. Beside it a loop in a bare process that writes each line to
+//! same one and receiving costs little. Encrypted and in the clear, and beside it a loop in a bare process that writes each line to
 //! as many sockets. Promised: the median and the 99th percentile at most twice the bare loop's.
 
 use std::io::Write;
@@ -17,8 +17,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::Scale;
 use crate::bare::start_fan;
+use crate::contender::Contender;
 use crate::failure::Failure;
-use crate::hobnob::{hobnob, listening, receiver};
+use crate::hobnob::{Hobnob, listening};
 use crate::link::{BareTap, STAMP_DIGITS, Tap, WireTap};
 use crate::process::{Process, READY_LIMIT};
 use crate::stream::{LINE_BYTES, float};
@@ -47,11 +48,37 @@ const RATIO_MAX: f64 = 2.0;
 /// p50, p99 and p99.9, in microseconds.
 type Percentiles = [f64; 3];
 
-/// The runs with one number of links.
-#[derive(Default)]
+/// What is measured, with its name in the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Ours(Hobnob),
+    Bare,
+}
+
+/// In the order of their runs and rows.
+const WAYS: [Way; 3] = [Way::Ours(Hobnob::Encrypted), Way::Ours(Hobnob::Clear), Way::Bare];
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Ours(hobnob) => hobnob.name(),
+            Way::Bare => "bare loop",
+        }
+    }
+
+    fn run(self, links: usize) -> Result<Percentiles, Failure> {
+        match self {
+            Way::Ours(hobnob) => run_hobnob(hobnob, links),
+            Way::Bare => run_bare(links),
+        }
+    }
+}
+
+/// The runs of one way with one number of links.
 struct Series {
-    hobnob: Vec<Percentiles>,
-    bare: Vec<Percentiles>,
+    way: Way,
+    runs: Vec<Percentiles>,
+    failure: Option<Failure>,
 }
 
 /// Runs everything; returns whether hobnob could be measured.
@@ -61,12 +88,12 @@ pub(crate) fn run(scale: Scale) -> bool {
     let mut verdicts = Vec::new();
     let mut measured = true;
     for links in LINKS {
-        let mut series = Series::default();
-        if let Err(failure) = runs(scale, links, &mut series) {
+        let all = measure(scale, links);
+        for failure in all.iter().filter_map(|series| series.failure.as_ref()) {
             println!("latency, {links} links, stopped: {failure}");
             measured = false;
         }
-        rows(&mut table, links, &series, &mut verdicts);
+        rows(&mut table, links, &all, &mut verdicts);
     }
     table.print(&format!(
         "Latency: 100 lines a second for 4 s, from the write to the node's stdin to the read at each link;\n\
@@ -80,31 +107,29 @@ pub(crate) fn run(scale: Scale) -> bool {
     measured
 }
 
-fn runs(scale: Scale, links: usize, series: &mut Series) -> Result<(), Failure> {
-    let mut broken = None;
+/// A failure of one way leaves the others' numbers standing.
+fn measure(scale: Scale, links: usize) -> Vec<Series> {
+    let mut all = WAYS.map(|way| Series { way, runs: Vec::new(), failure: None });
     for run in 1..=scale.runs {
-        // A failure of hobnob's leaves the bare numbers standing.
-        if broken.is_none() {
-            match run_hobnob(links) {
+        for series in all.iter_mut().filter(|series| series.failure.is_none()) {
+            match series.way.run(links) {
                 Ok(percentiles) => {
-                    eprintln!("run {run}, {links} links, hobnob: {percentiles:.0?} µs");
-                    series.hobnob.push(percentiles);
+                    eprintln!("run {run}, {links} links, {}: {percentiles:.0?} µs", series.way.name());
+                    series.runs.push(percentiles);
                 }
-                Err(failure) => broken = Some(failure),
+                Err(failure) => series.failure = Some(failure),
             }
         }
-        let percentiles = run_bare(links)?;
-        eprintln!("run {run}, {links} links, bare loop: {percentiles:.0?} µs");
-        series.bare.push(percentiles);
     }
-    broken.map_or(Ok(()), Err)
+    all.into()
 }
 
-fn rows(table: &mut Table, links: usize, series: &Series, verdicts: &mut Vec<(bool, String)>) {
+fn rows(table: &mut Table, links: usize, all: &[Series], verdicts: &mut Vec<(bool, String)>) {
     let middle =
         |runs: &[Percentiles]| [0, 1, 2].map(|part| median(runs.iter().filter_map(|run| run.get(part).copied())));
-    let bare = middle(&series.bare);
-    for (name, runs) in [("hobnob", &series.hobnob), ("bare loop", &series.bare)] {
+    let bare = all.iter().find(|series| series.way == Way::Bare).map_or([f64::NAN; 3], |series| middle(&series.runs));
+    for Series { way, runs, .. } in all {
+        let name = way.name();
         if runs.is_empty() {
             table.row([links.to_string(), name.to_owned(), "failed".to_owned()]);
             continue;
@@ -114,9 +139,9 @@ fn rows(table: &mut Table, links: usize, series: &Series, verdicts: &mut Vec<(bo
         let cells = [links.to_string(), name.to_owned()].into_iter();
         let cells = cells.chain(own.iter().map(|micros| format!("{micros:.0}")));
         table.row(cells.chain(ratios.iter().map(|ratio| format!("{ratio:.2}"))));
-        if name == "hobnob" {
+        if *way != Way::Bare {
             for (what, ratio) in ["p50", "p99"].iter().zip(ratios) {
-                let text = format!("{links} links: {what} {ratio:.2} times the bare loop's, at most 2");
+                let text = format!("{name}, {links} links: {what} {ratio:.2} times the bare loop's, at most 2");
                 verdicts.push((ratio <= RATIO_MAX, text));
             }
         }
@@ -124,25 +149,30 @@ fn rows(table: &mut Table, links: usize, series: &Series, verdicts: &mut Vec<(bo
 }
 
 /// The node, and one ordinary member, because a node alone does not read its stdin.
-fn run_hobnob(links: usize) -> Result<Percentiles, Failure> {
-    let mut command = hobnob("src");
+fn run_hobnob(hobnob: Hobnob, links: usize) -> Result<Percentiles, Failure> {
+    let mut command = hobnob.command("src");
     command.args(["--quiet", "--stay"]);
     let mut node = listening("node", &mut command, Stdio::piped())?;
     let port = node.listening_port()?;
-    let mut member = receiver("member", &format!("127.0.0.1:{port}"));
+    let mut member = hobnob.receiver("member", &format!("127.0.0.1:{port}"));
     let _member = Process::spawn("member", &mut member, Stdio::null(), Stdio::null())?;
-    stream::<WireTap>(&mut node, port, links)
+    let endpoint = hobnob.endpoint()?;
+    stream(&mut node, links, |index| WireTap::connect(port, index, &endpoint))
 }
 
 fn run_bare(links: usize) -> Result<Percentiles, Failure> {
     let (mut fan, port) = start_fan(links)?;
-    stream::<BareTap>(&mut fan, port, links)
+    stream(&mut fan, links, |_| BareTap::connect(port))
 }
 
 /// Connects, waits until every link has shown a probe, then says the lines.
-fn stream<T: Tap>(node: &mut Process, port: u16, links: usize) -> Result<Percentiles, Failure> {
+fn stream<T: Tap>(
+    node: &mut Process,
+    links: usize,
+    connect: impl FnMut(usize) -> Result<T, Failure>,
+) -> Result<Percentiles, Failure> {
     let stdin = node.take_stdin().ok_or(Failure::Missing("the node's stdin"))?;
-    let taps: Vec<T> = (0..links).map(|index| T::connect(port, index)).collect::<Result<_, _>>()?;
+    let taps: Vec<T> = (0..links).map(connect).collect::<Result<_, _>>()?;
     let mut collectors = Collectors::start(taps);
     let said = collectors.await_ready(stdin).and_then(say);
     // Even after a failure, the threads are ended before anything is reported.

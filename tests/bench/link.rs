@@ -1,35 +1,36 @@
-//! A receiver that is a socket of the bench and no process, so that there can be a thousand.
+//! Receivers that are sockets of the bench and no processes, so that there can be a thousand.
 //!
-//! It reads what has come and hands out the stamps in it: numbers of nanoseconds behind a `~`, of
-//! which a said line has one. `WireTap` speaks hobnob's protocol; `BareTap` takes lines as they are.
+//! A tap reads what has come and hands out the stamps in it: numbers of nanoseconds behind a `~`, of
+//! which a said line has one. `WireTap` speaks hobnob's protocol over a `Wire`, encrypted or in the clear;
+//! `BareTap` takes lines as they are.
 
-use std::io::{Read, Write};
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use hobnob::identity::Identity;
+use hobnob::wire::Frame;
 use hobnob::wire::frame::FrameBuffer;
-use hobnob::wire::record::{Control, Entry, Hello, Nick, Record, VERSION, is_post};
-use hobnob::wire::secure::PREAMBLE_PLAIN;
-use memchr::{memchr, memchr_iter};
+use hobnob::wire::record::{Channel, Control, Domain, Entry, Hello, Nick, Record, VERSION, is_post};
+use hobnob::wire::secure::{Endpoint, Receiver, Scratch, Secured, Sender};
+use memchr::memchr_iter;
 
 use crate::failure::Failure;
+use crate::hobnob::ROOM;
 
 /// Digits of a stamp.
 pub(crate) const STAMP_DIGITS: usize = 19;
 
-/// How long the node may take with its part of the handshake.
+/// How long the node may take with its part of the handshake and the greeting.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A socket that lines arrive on.
 pub(crate) trait Tap: Send + Sized + 'static {
-    /// Connects to a port of this machine.
-    fn connect(port: u16, index: usize) -> Result<Self, Failure>;
-
     /// The socket, to be waited for.
     fn socket(&self) -> &TcpStream;
 
-    /// Reads once, after the socket was reported readable.
+    /// Reads what there is, after the socket was reported readable.
     fn read(&mut self) -> Result<(), Failure>;
 
     /// Hands out the stamps in what was read.
@@ -45,7 +46,8 @@ fn scan(text: &[u8], mut each: impl FnMut(u64)) {
     }
 }
 
-fn connect(port: u16) -> Result<TcpStream, Failure> {
+/// A connection to a port of this machine.
+pub(crate) fn connect(port: u16) -> Result<TcpStream, Failure> {
     let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(Failure::system("connect"))?;
     socket.set_nodelay(true).map_err(Failure::system("socket"))?;
     Ok(socket)
@@ -59,11 +61,14 @@ pub(crate) struct BareTap {
     end: usize,
 }
 
-impl Tap for BareTap {
-    fn connect(port: u16, _: usize) -> Result<Self, Failure> {
+impl BareTap {
+    /// Connects to a port of this machine.
+    pub(crate) fn connect(port: u16) -> Result<Self, Failure> {
         Ok(Self { socket: connect(port)?, bytes: vec![0; 4096], end: 0 })
     }
+}
 
+impl Tap for BareTap {
     fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -89,106 +94,183 @@ impl Tap for BareTap {
     }
 }
 
-/// A peer that listens, answers pings, and says nothing.
+/// One link of a peer that the bench plays.
 #[derive(Debug)]
-pub(crate) struct WireTap {
-    socket: TcpStream,
+pub(crate) struct Wire {
+    receiver: Receiver,
+    sender: Sender,
+    channel: Option<Channel>,
     frames: FrameBuffer,
 }
 
-impl Tap for WireTap {
-    /// The acceptor says hello first. Its pages of `have` are answered with themselves: who
-    /// lacks nothing is sent every feed from its next post on.
-    fn connect(port: u16, index: usize) -> Result<Self, Failure> {
-        let socket = connect(port)?;
+impl Wire {
+    /// Makes the handshake on a connection.
+    pub(crate) fn over(socket: TcpStream, endpoint: &Endpoint) -> Result<Self, Failure> {
+        let socket = Arc::new(socket);
+        let Secured { receiver, sender, channel } =
+            endpoint.dial(&socket, Instant::now() + HANDSHAKE_LIMIT).map_err(wrong)?;
         socket.set_read_timeout(Some(HANDSHAKE_LIMIT)).map_err(Failure::system("socket"))?;
-        let mut tap = Self { socket, frames: FrameBuffer::new() };
-        tap.socket.write_all(PREAMBLE_PLAIN).map_err(Failure::system("link"))?;
-        let Control::Hello(theirs) = tap.await_control()? else {
-            return Err(Failure::Link("the first record is no hello".to_owned()));
-        };
-        tap.send(&Control::Hello(own_hello(theirs, index)?))?;
-        loop {
-            match tap.await_control()? {
-                Control::Have { feeds } => tap.send(&Control::Have { feeds })?,
-                Control::Done {} => break,
-                other => tap.answer(other)?,
-            }
+        Ok(Self { receiver, sender, channel, frames: FrameBuffer::new() })
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.receiver.socket()
+    }
+
+    /// From now on nothing waits for the node.
+    pub(crate) fn stop_waiting(&self) -> Result<(), Failure> {
+        self.socket().set_nonblocking(true).map_err(Failure::system("socket"))
+    }
+
+    /// Writes some frames. What a peer says here always fits the socket.
+    pub(crate) fn send(&mut self, frames: impl IntoIterator<Item = Frame>) -> Result<(), Failure> {
+        for frame in frames {
+            self.sender.push(frame);
         }
-        tap.send(&Control::Done {})?;
-        Ok(tap)
+        self.sender.write(&mut Scratch::default()).map_err(Failure::system("link"))?;
+        if self.sender.is_empty() { Ok(()) } else { Err(Failure::Link("the node reads too slowly".to_owned())) }
     }
 
-    fn socket(&self) -> &TcpStream {
-        &self.socket
-    }
-
-    fn read(&mut self) -> Result<(), Failure> {
-        match self.frames.fill(&mut self.socket).map_err(Failure::system("link"))? {
-            0 => Err(Failure::Link("closed without an exit record".to_owned())),
-            _ => Ok(()),
+    /// Reads once; how many bytes, 0 if there is nothing.
+    pub(crate) fn fill(&mut self) -> Result<usize, Failure> {
+        match self.frames.fill(&mut self.receiver) {
+            Ok(0) => Err(Failure::Link("closed without an exit record".to_owned())),
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(Failure::system("link")(error)),
         }
     }
 
-    /// Stamps are taken from a post's bytes without parsing it: on so few cores a receiver that
-    /// verifies would be measured rather than the sender. That posts are whole is tested elsewhere.
-    fn stamps(&mut self, mut each: impl FnMut(u64)) -> Result<(), Failure> {
+    /// Gives back the memory of what was read.
+    pub(crate) fn relax(&mut self) {
+        self.frames.relax();
+        self.receiver.relax();
+    }
+
+    /// Skips the pages that have come; the next record that is neither one nor a post.
+    pub(crate) fn skip_pages(&mut self, mut each: impl FnMut(&[u8])) -> Result<Option<Control>, Failure> {
         while let Some((frame, ending)) = self.frames.next_frame().map_err(wrong)? {
             if is_post(frame) {
-                if memchr(b'~', frame).is_some() {
-                    scan(frame, &mut each);
-                }
-                continue;
-            }
-            if let Record::Control(control) = Record::decode(frame, ending).map_err(wrong)? {
-                self.answer(control)?;
+                each(frame);
+            } else if !frame.starts_with(br#"{"type":"have","#)
+                && let Record::Control(control) = Record::decode(frame, ending).map_err(wrong)?
+            {
+                return Ok(Some(control));
             }
         }
-        Ok(())
-    }
-}
-
-fn wrong(error: impl std::fmt::Display) -> Failure {
-    Failure::Link(error.to_string())
-}
-
-/// Who this link is: somebody new, in the room and mode of the other side.
-fn own_hello(theirs: Hello, index: usize) -> Result<Hello, Failure> {
-    let id = Identity::ephemeral().map_err(wrong)?.id();
-    let nick = Nick::new(&format!("link-{index}")).map_err(wrong)?;
-    let seen = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Ok(Hello { version: VERSION, id, session: 1, nick, seen, listens: false, ..theirs })
-}
-
-impl WireTap {
-    fn send(&mut self, control: &Control) -> Result<(), Failure> {
-        self.socket.write_all(&control.encode()).map_err(Failure::system("link"))
+        Ok(None)
     }
 
-    /// The next record that is no post.
-    fn await_control(&mut self) -> Result<Control, Failure> {
+    /// Hands out the posts that were read. They are neither parsed nor verified: on so few cores a receiver that
+    /// does would be measured rather than the node. That posts are whole is tested elsewhere.
+    pub(crate) fn posts(&mut self, mut each: impl FnMut(&[u8])) -> Result<Option<Control>, Failure> {
+        while let Some((frame, ending)) = self.frames.next_frame().map_err(wrong)? {
+            if is_post(frame) {
+                each(frame);
+            } else if let Record::Control(control) = Record::decode(frame, ending).map_err(wrong)? {
+                return Ok(Some(control));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the next record that is no post.
+    pub(crate) fn await_control(&mut self) -> Result<Control, Failure> {
         loop {
-            while let Some((frame, ending)) = self.frames.next_frame().map_err(wrong)? {
-                if is_post(frame) {
-                    continue;
-                }
-                if let Record::Control(control) = Record::decode(frame, ending).map_err(wrong)? {
-                    return Ok(control);
-                }
+            if let Some(control) = self.posts(|_| ())? {
+                return Ok(control);
             }
-            self.read()?;
+            self.fill()?;
         }
     }
 
-    fn answer(&mut self, control: Control) -> Result<(), Failure> {
+    /// Waits for the node's hello, and makes the answer of somebody.
+    pub(crate) fn await_hello(&mut self, identity: &Identity, nick: &str) -> Result<Control, Failure> {
+        let Control::Hello(theirs) = self.await_control()? else {
+            return Err(Failure::Link("the first record is no hello".to_owned()));
+        };
+        let proof = self.channel.map(|channel| channel.prove(&Domain::of_room(ROOM), identity));
+        let (id, nick) = (identity.id(), Nick::new(nick).map_err(wrong)?);
+        let (seen, time) = (IpAddr::V4(Ipv4Addr::LOCALHOST), wall_ms());
+        Ok(Control::Hello(Hello {
+            version: VERSION,
+            id,
+            session: SESSION,
+            nick,
+            seen,
+            listens: false,
+            time,
+            proof,
+            ..theirs
+        }))
+    }
+
+    /// Answers what has to be answered.
+    pub(crate) fn answer(&mut self, control: Control) -> Result<(), Failure> {
         match control {
-            Control::Ping { token } => self.send(&Control::Pong { token }),
+            Control::Ping { token } => self.send([Control::Pong { token }.encode()]),
             // A feed that moved on between the two sides' `have`: it is opened from there.
-            Control::News { feeds } => feeds.iter().try_for_each(|&Entry(author, session, number)| {
-                self.send(&Control::Want { author, session, from: number, answer: false })
-            }),
+            Control::News { feeds } => self.send(feeds.iter().map(|&Entry(author, session, number)| {
+                Control::Want { author, session, from: number, answer: false }.encode()
+            })),
             Control::Exit { reason, text } => Err(Failure::Link(format!("exit: {reason} {text}"))),
             _ => Ok(()),
         }
+    }
+}
+
+/// The session of every peer that the bench plays; their ids are unlike.
+pub(crate) const SESSION: u64 = 1;
+
+/// Milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
+}
+
+/// For `map_err`: a peer, or the bench as one, did what the protocol does not allow.
+pub(crate) fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::Link(error.to_string())
+}
+
+/// A peer that listens, answers pings, and says nothing.
+#[derive(Debug)]
+pub(crate) struct WireTap(Wire);
+
+impl WireTap {
+    /// Links to a node. The acceptor says hello first. Its pages of `have` are answered with themselves: who
+    /// lacks nothing is sent every feed from its next post on.
+    pub(crate) fn connect(port: u16, index: usize, endpoint: &Endpoint) -> Result<Self, Failure> {
+        let mut wire = Wire::over(connect(port)?, endpoint)?;
+        let identity = Identity::ephemeral().map_err(wrong)?;
+        let hello = wire.await_hello(&identity, &format!("link-{index}"))?;
+        wire.send([hello.encode()])?;
+        loop {
+            match wire.await_control()? {
+                Control::Have { feeds } => wire.send([Control::Have { feeds }.encode()])?,
+                Control::Done {} => break,
+                other => wire.answer(other)?,
+            }
+        }
+        wire.send([Control::Done {}.encode()])?;
+        wire.stop_waiting()?;
+        Ok(Self(wire))
+    }
+}
+
+impl Tap for WireTap {
+    fn socket(&self) -> &TcpStream {
+        self.0.socket()
+    }
+
+    fn read(&mut self) -> Result<(), Failure> {
+        self.0.fill().map(|_| ())
+    }
+
+    fn stamps(&mut self, mut each: impl FnMut(u64)) -> Result<(), Failure> {
+        while let Some(control) = self.0.posts(|frame| scan(frame, &mut each))? {
+            self.0.answer(control)?;
+        }
+        Ok(())
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// The most memory that it ever held in RAM.
     pub(crate) peak_bytes: u64,
+    /// What it holds there now.
+    pub(crate) resident_bytes: u64,
 }
 
 /// A child with its last words.
@@ -109,10 +111,12 @@ impl Process {
         };
         let ticks = cpu_ticks(&read("stat")?);
         let ticks_per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
-        let peak_kib = status_number(&read("status")?, "VmHWM:");
+        let status = read("status")?;
+        let bytes = |key| status_number(&status, key) * 1024;
         Ok(Usage {
             cpu: Duration::from_millis(ticks * 1_000 / ticks_per_second.unwrap_or(100)),
-            peak_bytes: peak_kib * 1024,
+            peak_bytes: bytes("VmHWM:"),
+            resident_bytes: bytes("VmRSS:"),
         })
     }
 

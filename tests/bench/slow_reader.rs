@@ -1,6 +1,6 @@
 //! One of ten receivers stops reading; the other nine must hardly notice.
 //!
-//! Pairs of runs, one with ten good receivers and one with nine and a process that is stopped by a
+//! All links are encrypted. Pairs of runs, one with ten good receivers and one with nine and a process that is stopped by a
 //! signal just before the stream begins. Promised: the nine get every line, at no less than three
 //! quarters of the rate of the ten.
 
@@ -34,7 +34,7 @@ fn pairs(scale: Scale, text: &Text) -> Result<Vec<(Sample, Sample)>, Failure> {
     let mut pairs = Vec::new();
     for run in 1..=scale.runs {
         let one = |frozen| {
-            let mut net = Hobnob.start(Shape::Star(RECEIVERS))?;
+            let mut net = Hobnob::Encrypted.start(Shape::Star(RECEIVERS))?;
             prepare(&mut net, scale.lines)?.measure(&mut net, text, frozen)
         };
         // Every second pair the other way round, so that neither kind always comes first.

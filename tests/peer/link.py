@@ -41,6 +41,7 @@ class Link:
         self.state = "hello"
         self.peer_key = None
         self.aims = {}
+        self.asked_all = self.node_asks_all = False
         self.next_own = None
         self.own_told = 0
 
@@ -80,7 +81,7 @@ class Link:
             return kind in ("hello", "exit")
         if self.state == "pages":
             return kind not in ("hello", "want", "quiet", "news", "gap")
-        return kind not in ("hello", "have", "done")
+        return kind not in ("hello", "have", "all", "done")
 
     def hear_exit(self, record, _frame):
         raise LinkEnded(field(record, "reason", str))
@@ -110,8 +111,11 @@ class Link:
             hello["proof"] = node.key.sign(self.proof_hash("dialler")).signature.hex()
         self.send(hello)
         self.state = "pages"
-        # Step 3. Only the own feed is named, so all others are quiet on this link.
+        # Step 3. Only the own feed is named; of the others none is known on the first link.
         self.send({"type": "have", "feeds": [[*node.feed_key, len(node.posts)]]})
+        self.asked_all = not node.roster.feeds
+        if self.asked_all:
+            self.send({"type": "all"})
         self.send({"type": "done"})
         self.own_told = len(node.posts)
         tell("linked", peer={"id": self.peer_key[0], "nick": field(record, "nick", str)})
@@ -122,13 +126,17 @@ class Link:
     def hear_have(self, record, _frame):
         self.aims.update(entries(record))
 
+    def hear_all(self, _record, _frame):
+        self.node_asks_all = True
+
     def hear_done(self, _record, _frame):
         """Step 4, and the beginning of step 5."""
         self.state = "ready"
+        is_named = self.node.feed_key in self.aims
         known = self.aims.pop(self.node.feed_key, 0)
-        if known >= self.own_told:
+        if known >= self.own_told or (self.node_asks_all and not is_named):
             self.next_own = known + 1
-        for key in self.aims:
+        for key in self.aims if not self.asked_all else ():
             self.want(key)
         self.node.link = self
         self.serve()

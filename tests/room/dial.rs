@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use hobnob::limits::{DIALLED_PLACES_MAX, STRANGER_PAUSE_MS_MIN};
 use hobnob::room::event::Event;
-use hobnob::room::{Config, DialFailure, Input, Named, Reach, Target};
+use hobnob::room::{Config, DialFailure, Input, LinkId, Named, Reach, Target};
 use hobnob::wire::end::End;
-use hobnob::wire::record::{Control, Draft};
+use hobnob::wire::record::{Body, Control, Draft};
 
-use super::hand::{Author, Hand, config};
+use super::hand::{Author, Hand, Sent, anybody, config};
 use super::roster::lost;
 
 fn dialable(seed: u8) -> Config {
@@ -184,4 +185,167 @@ fn a_worn_link_is_closed_and_dialled_again_and_nobody_is_taken_for_lost() {
     bob.pass_alive(10_000, &[fresh]);
     assert_eq!(bob.is_closed(fresh), None);
     assert!(!bob.events.iter().any(|event| matches!(event, Event::Lost { .. })), "{:?}", bob.events);
+}
+
+/// How often bob claims that carol is lost, whom he never had a link to and dials in vain.
+fn claims(alice_is_lost: bool) -> usize {
+    let mut bob = Hand::new(dialable(1));
+    let (alice, mut carol, dora) = (Author::new(2, "alice"), Author::new(3, "carol"), Author::new(4, "dora"));
+    let links = [bob.level_link(&alice), bob.level_link(&dora)];
+    for (link, mut author) in [(links[0], alice), (links[1], dora)] {
+        bob.post(link, &author.join());
+    }
+    let addresses = ["10.0.0.3:4646".parse().unwrap()];
+    let here = Draft::Join { addresses: &addresses, passing: false };
+    bob.post(links[1], &carol.post(&here));
+    if alice_is_lost {
+        bob.input(Input::Broken { link: links[0], end: End::Vanished });
+    }
+    let (mut failed, mut claims) = (0, 0);
+    for _ in 0..60 {
+        bob.pass_alive(1_000, &links);
+        while let Some((dial, _)) = bob.dials.get(failed).cloned() {
+            failed += 1;
+            bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("no answer".to_owned()) });
+        }
+        let is_claim = |sent: &Sent| matches!(sent, Sent::Post(post) if matches!(post.body, Body::Lost { feed, .. } if feed == carol.feed));
+        let told = bob.sent(links[1]).iter().filter(|sent| is_claim(sent)).count();
+        claims += told;
+        if told > 0 {
+            // Others reach her.
+            bob.post(links[1], &carol.post(&here));
+        }
+    }
+    assert!(failed > 5, "she was dialled");
+    let is_loss = |event: &&Event| matches!(event, Event::Lost { member, .. } if member.id == carol.feed.author);
+    assert_eq!(bob.events.iter().filter(is_loss).count(), 0, "she has answered");
+    claims
+}
+
+/// Of two sites that a cut parts, some had no link to the other one: nobody spoke for them, and they stayed as ghosts for
+/// five minutes.
+#[test]
+fn where_somebody_was_lost_those_who_are_dialled_in_vain_are_doubted_once() {
+    assert_eq!((claims(false), claims(true)), (0, 1));
+}
+
+/// Joins with one address, over a link of the same network.
+fn join_at(bob: &mut Hand, link: LinkId, author: &mut Author, addr: &str) {
+    author.at = bob.now.wall;
+    let addresses = [addr.parse().unwrap()];
+    bob.post(link, &author.post(&Draft::Join { addresses: &addresses, passing: false }));
+}
+
+/// A second, tick by tick; what is dialled is answered as the test likes.
+fn second(bob: &mut Hand, alive: &[LinkId], mut answer: impl FnMut(&mut Hand, u64, Target)) {
+    for _ in 0..20 {
+        let before = bob.dials.len();
+        bob.pass(50);
+        for link in alive {
+            bob.arrive(*link, vec![]);
+        }
+        let fresh = bob.dials[before..].to_vec();
+        for (dial, target) in fresh {
+            answer(bob, dial, target);
+        }
+    }
+}
+
+fn refuse(bob: &mut Hand, dial: u64, _: Target) {
+    bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
+}
+
+/// Of thousands of made-up members that all name one port, three nodes dialled that port two hundred times in ten
+/// seconds: the pause belonged to the member, and there was always another one.
+#[test]
+fn an_address_that_thousands_name_is_dialled_as_seldom_as_one_that_a_few_do() {
+    let somebody_else = |bob: &mut Hand, dial, _: Target| {
+        let link = bob.connect(Some(dial), "10.0.0.77:22");
+        bob.control(link, Control::Hello(Author::new(7, "another").hello()));
+        bob.input(Input::Broken { link, end: End::Vanished });
+    };
+    let answers: [fn(&mut Hand, u64, Target); 2] = [refuse, somebody_else];
+    for answer in answers {
+        let mut bob = Hand::new(dialable(1));
+        let c = bob.level_link(&Author::new(3, "carol"));
+        for index in 0..3_000 {
+            join_at(&mut bob, c, &mut anybody(index), "10.0.0.77:22");
+        }
+        for _ in 0..10 {
+            second(&mut bob, &[c], answer);
+        }
+        assert!((1..=10).contains(&bob.dials.len()), "{} dials in ten seconds", bob.dials.len());
+        let soon = bob.dials.len();
+        for _ in 0..110 {
+            second(&mut bob, &[c], answer);
+        }
+        assert!(bob.dials.len() <= soon + 20, "{} dials in two minutes", bob.dials.len());
+    }
+}
+
+/// Who names the address of somebody else keeps him from nobody.
+#[test]
+fn who_was_found_at_an_address_is_looked_for_there_whoever_else_names_it() {
+    let mut bob = Hand::new(dialable(1));
+    let mut alice = Author::new(2, "alice");
+    let c = bob.level_link(&Author::new(3, "carol"));
+    join_at(&mut bob, c, &mut alice, "10.0.0.2:4646");
+    bob.pass(2_000);
+    let a = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
+    bob.greet(a, &alice, &[alice.entry(1)]);
+    for index in 0..6 {
+        join_at(&mut bob, c, &mut anybody(index), "10.0.0.2:4646");
+    }
+    for _ in 0..30 {
+        second(&mut bob, &[a, c], refuse);
+    }
+    assert_eq!(bob.dials.len(), 1, "she is there, and so nobody else is");
+    let reached = |bob: &Hand, feed| {
+        bob.dials[1..].iter().any(|(_, target)| matches!(target, Target::Member { session, .. } if *session == feed))
+    };
+    bob.input(Input::Broken { link: a, end: End::Vanished });
+    second(&mut bob, &[c], refuse);
+    assert!(reached(&bob, alice.feed), "looked for at once");
+    for _ in 0..60 {
+        second(&mut bob, &[c], refuse);
+    }
+    // She is back as another session, of which others tell.
+    let mut again = Author::new(2, "alice");
+    again.feed.session += 1;
+    join_at(&mut bob, c, &mut again, "10.0.0.2:4646");
+    for _ in 0..=STRANGER_PAUSE_MS_MIN / 1_000 {
+        second(&mut bob, &[c], refuse);
+    }
+    assert!(reached(&bob, again.feed), "found after a moment, however long she was away");
+}
+
+#[test]
+fn of_too_many_addresses_that_were_dialled_half_are_forgotten() {
+    let mut bob = Hand::new(dialable(1));
+    let c = bob.level_link(&Author::new(3, "carol"));
+    let mut peers: Vec<Author> = (0..8).map(anybody).collect();
+    let mut next = 0_u32;
+    let mut addr = || {
+        next += 1;
+        format!("10.{}.{}.{}:4646", 1 + (next >> 16), next >> 8 & 255, next & 255)
+    };
+    for peer in &mut peers {
+        join_at(&mut bob, c, peer, &addr());
+    }
+    let (mut answered, mut most) = (0, 0);
+    while bob.room.view().feeds >= most {
+        most = bob.room.view().feeds;
+        bob.pass(50);
+        bob.arrive(c, vec![]);
+        if let Some((dial, Target::Member { session, .. })) = bob.dials.get(answered).cloned() {
+            answered += 1;
+            let peer = peers.iter_mut().find(|peer| peer.feed == session).unwrap();
+            peer.at = bob.now.wall;
+            let link = bob.connect(Some(dial), "10.0.0.2:4646");
+            bob.control(link, Control::Hello(peer.hello()));
+            bob.input(Input::Broken { link, end: End::Vanished });
+            join_at(&mut bob, c, peer, &addr());
+        }
+    }
+    assert_eq!((most, bob.room.view().feeds), (DIALLED_PLACES_MAX, DIALLED_PLACES_MAX / 2 + 1));
 }

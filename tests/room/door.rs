@@ -1,10 +1,11 @@
 //! Who is let in: unfinished handshakes, addresses and keys that broke the rules, and clocks that are off.
 
 use hobnob::limits::{
-    DOOR_GUESTS_MAX, GREETING_MS_MIN, HOST_HANDSHAKES, LINKS_GREETING_MAX, OFFENCE_POINTS, POST_AHEAD_MS_MAX,
+    DOOR_GUESTS_MAX, GREETING_MS_MIN, HOST_HANDSHAKES, LINKS_GREETING_MAX, LINKS_PER_IDENTITY_MAX, OFFENCE_POINTS,
+    POST_AHEAD_MS_MAX,
 };
 use hobnob::room::event::Event;
-use hobnob::room::{Config, Input, LinkId, Named};
+use hobnob::room::{Config, DialFailure, DialId, Input, LinkId, Named};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
@@ -156,18 +157,35 @@ fn a_peer_that_the_user_named_is_not_refused_for_what_it_did() {
     bob.greet(link, &alice, &[]);
 }
 
+/// How a ban is told to who has dialled.
+type Telling<'a> = &'a dyn Fn(&mut Hand, DialId);
+
 /// Who is banned and dials on and on would be a flood of its own.
 #[test]
 fn who_is_told_that_it_is_banned_waits_before_it_dials_again() {
-    let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
-    bob.pass(50);
-    let link = bob.connect(Some(bob.dials[0].0), "10.0.0.2:4646");
-    bob.control(link, Control::Hello(Author::new(2, "alice").hello()));
-    bob.control(link, Control::Exit { reason: "banned".to_owned(), text: String::new() });
-    bob.pass(9_000);
-    assert_eq!(bob.dials.len(), 1);
-    bob.pass(2_000);
-    assert_eq!(bob.dials.len(), 2, "a ban fades");
+    let banned = Control::exit(End::Banned);
+    let told: [Telling<'_>; 3] = [
+        &|bob, dial| bob.input(Input::DialFailed { dial, failure: DialFailure::Refused(End::Banned) }),
+        &|bob, dial| {
+            let link = bob.connect(Some(dial), "10.0.0.2:4646");
+            bob.control(link, banned.clone());
+        },
+        &|bob, dial| {
+            let link = bob.connect(Some(dial), "10.0.0.2:4646");
+            bob.control(link, Control::Hello(Author::new(2, "alice").hello()));
+            bob.control(link, banned.clone());
+        },
+    ];
+    for (way, tell) in told.iter().enumerate() {
+        let mut bob = Hand::new(Config { named: vec![Named::anybody("peer:1")], ..config(1) });
+        bob.pass(50);
+        let dial = bob.dials[0].0;
+        tell(&mut bob, dial);
+        bob.pass(9_000);
+        assert_eq!(bob.dials.len(), 1, "way {way}");
+        bob.pass(2_000);
+        assert_eq!(bob.dials.len(), 2, "way {way}: a ban fades");
+    }
 }
 
 #[test]
@@ -183,6 +201,27 @@ fn of_too_many_addresses_the_least_guilty_are_forgotten() {
     }
     let again = bob.knock("203.0.113.9:1");
     assert_eq!(bob.is_closed(again), Some(End::Banned));
+}
+
+/// Four thousand links of one key took all the places that there are.
+#[test]
+fn an_identity_has_only_so_many_links() {
+    let mut bob = Hand::new(config(1));
+    let mut eve = Author::new(5, "eve");
+    let mut links = Vec::new();
+    for session in 1..=LINKS_PER_IDENTITY_MAX as u64 {
+        eve.feed.session = session;
+        links.push(bob.proved(&eve, "203.0.113.9:1"));
+    }
+    assert!(bob.closed.is_empty(), "at the bound");
+    eve.feed.session += 1;
+    let beyond = bob.proved(&eve, "198.51.100.1:1");
+    assert_eq!(bob.closed, [(beyond, End::Full)]);
+    let carol = bob.proved(&Author::new(3, "carol"), "203.0.113.9:1");
+    assert_eq!(bob.is_closed(carol), None, "nobody else");
+    bob.input(Input::Broken { link: links[0], end: End::Vanished });
+    let again = bob.proved(&eve, "203.0.113.9:1");
+    assert_eq!(bob.is_closed(again), None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, TICK_MS};
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::{Seen, read_frame};
-use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Reach, Room, Target};
+use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Past, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
@@ -99,6 +99,17 @@ impl Author {
     }
 }
 
+/// Somebody of whom there are as many as one likes.
+pub(crate) fn anybody(index: u64) -> Author {
+    let mut seed = [9; 32];
+    seed[..8].copy_from_slice(&index.to_le_bytes());
+    let identity = Identity::from_seed(&seed);
+    let mut author = Author::new(9, &format!("anybody{index}"));
+    author.feed.author = identity.id();
+    author.identity = identity;
+    author
+}
+
 /// Something that a room sent.
 #[derive(Debug, Clone)]
 pub(crate) enum Sent {
@@ -140,6 +151,7 @@ pub(crate) fn config(seed: u8) -> Config {
         linger_ms: 10_000,
         echo: true,
         backlog_lines: 50,
+        keep: false,
         log_bytes_max: LOG_BYTES_MAX,
         seed: u64::from(seed),
     }
@@ -147,10 +159,15 @@ pub(crate) fn config(seed: u8) -> Config {
 
 impl Hand {
     pub(crate) fn new(config: Config) -> Self {
+        Self::resume(config, &Past::default())
+    }
+
+    /// A room that takes up what an earlier run has kept.
+    pub(crate) fn resume(config: Config, past: &Past) -> Self {
         let now = Now { mono: 1_000, wall: WALL_START };
         let me = FeedId { author: config.identity.id(), session: config.session };
         let mut out = Vec::new();
-        let room = Room::new(config, now, &mut out);
+        let room = Room::resume(config, past, now, &mut out);
         let mut hand = Self {
             room,
             me,
@@ -180,12 +197,14 @@ impl Hand {
         let mut drained = Vec::new();
         for output in out {
             match output {
-                Output::Send { links, frame } => {
+                Output::Send { links, frames } => {
                     for link in links {
-                        if !self.stuck.contains(&link) {
-                            drained.push((link, frame.len()));
+                        for frame in &frames {
+                            if !self.stuck.contains(&link) {
+                                drained.push((link, frame.len()));
+                            }
+                            self.sent.push((link, Arc::clone(frame)));
                         }
-                        self.sent.push((link, Arc::clone(&frame)));
                     }
                 }
                 Output::Admit { link } => self.admitted.push(link),

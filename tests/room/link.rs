@@ -253,13 +253,58 @@ fn a_peer_that_stops_paging_is_given_up() {
     let alice = Author::new(2, "alice");
     let link = bob.connect(None, "10.0.0.2:5000");
     bob.control(link, Control::Hello(alice.hello()));
+    let pings = |bob: &mut Hand, seconds: u64| {
+        for token in 0..seconds {
+            bob.control(link, Control::Ping { token });
+            bob.pass(1_000);
+        }
+    };
     for _ in 0..4 {
-        bob.pass_alive(5_000, &[link]);
+        pings(&mut bob, 5);
         assert_eq!(bob.is_closed(link), None, "a page that comes is progress");
         bob.control(link, Control::Have { feeds: vec![alice.entry(1)] });
     }
-    bob.pass_alive(7_000, &[link]);
+    pings(&mut bob, 7);
     assert_eq!(bob.is_closed(link), None);
-    bob.pass_alive(2_000, &[link]);
+    pings(&mut bob, 2);
     assert_eq!(bob.is_closed(link), Some(End::Silent));
+}
+
+/// A page has up to 50,000 bytes: more than a slow link brings in the time for silence.
+#[test]
+fn a_page_that_comes_slowly_is_progress() {
+    let mut bob = Hand::new(config(1));
+    let alice = Author::new(2, "alice");
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.control(link, Control::Hello(alice.hello()));
+    bob.pass_alive(90_000, &[link]);
+    bob.control(link, Control::Have { feeds: vec![alice.entry(1)] });
+    bob.control(link, Control::Done {});
+    assert_eq!(bob.is_closed(link), None);
+}
+
+/// On a slow link our pings waited behind the posts, and so did their answers; the other side heard us and said nothing.
+/// The link was closed as silent with posts on their way.
+#[test]
+fn who_hears_all_the_time_and_says_nothing_pings() {
+    let Two { mut bob, mut alice, a, c } = two();
+    bob.pass_alive(2_000, &[a, c]);
+    bob.sent(c);
+    for _ in 0..40 {
+        bob.arrive(a, vec![]);
+        bob.arrive(c, vec![]);
+        bob.pass(250);
+    }
+    let pings = |bob: &mut Hand| {
+        controls_of(&bob.sent(c)).iter().filter(|control| matches!(control, Control::Ping { .. })).count()
+    };
+    assert!((3..=5).contains(&pings(&mut bob)), "in ten seconds");
+    // Who has much to say is heard by that.
+    for _ in 0..40 {
+        bob.arrive(a, vec![]);
+        bob.arrive(c, vec![]);
+        bob.post(a, &alice.say("x"));
+        bob.pass(250);
+    }
+    assert_eq!(pings(&mut bob), 0);
 }

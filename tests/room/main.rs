@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
+mod all;
+mod bounds;
 mod dial;
 mod door;
 mod end;
@@ -16,6 +18,11 @@ mod link;
 mod log;
 mod name;
 mod net;
+mod overlay;
 mod pace;
+mod past;
+mod reachable;
+mod recovery;
 mod roster;
+mod serve;
 mod shell;

@@ -1,12 +1,13 @@
 //! Names that look alike: told once, to a bound, whoever came first.
 
 use hobnob::identity::Id;
-use hobnob::limits::{LOOKALIKES_TOLD_MAX, NOTICES_MAX};
+use hobnob::limits::{LOOKALIKES_TOLD_MAX, NOTICES_MAX, ROSTER_NOTICES_MAX};
 use hobnob::room::Input;
 use hobnob::room::event::{Command, Event};
+use hobnob::wire::end::End;
 use hobnob::wire::record::{Draft, Nick};
 
-use super::hand::{Author, Hand, Two, two};
+use super::hand::{Author, Hand, Two, anybody, two};
 
 /// Every clash told: who came, whom they look like, and whether that is for terminals.
 fn clashes(hand: &Hand) -> Vec<(Id, Vec<Id>, bool)> {
@@ -85,7 +86,7 @@ fn a_crowd_of_one_name_is_told_to_a_bound() {
 fn who_is_here_is_told_anew_after_notices_were_skipped() {
     let Two { mut bob, mut alice, a, .. } = two();
     bob.unread = true;
-    for number in 0..=NOTICES_MAX {
+    for number in 0..=ROSTER_NOTICES_MAX {
         alice.nick = nick(&format!("alice-{number}"));
         bob.post(a, &alice.post(&Draft::Nick));
     }
@@ -97,4 +98,32 @@ fn who_is_here_is_told_anew_after_notices_were_skipped() {
     let newest = people.iter().find(|person| person.id == alice.feed.author).unwrap();
     assert_eq!(newest.nick, alice.nick);
     assert!(people.iter().any(|person| person.id == bob.me.author));
+}
+
+/// Over the bound of all notices the oldest went: a newcomer to a large room was told of a thousand members, and an answer
+/// that waited was gone.
+#[test]
+fn no_noise_drives_out_who_comes_nor_an_answer() {
+    let Two { mut bob, a, c, .. } = two();
+    bob.unread = true;
+    bob.events.clear();
+    bob.input(Input::Command(Command::Names));
+    let members = 3 * NOTICES_MAX as u64;
+    for index in 0..members {
+        bob.post(a, &anybody(index).join());
+    }
+    for number in 0..NOTICES_MAX + 10 {
+        let link = bob.level_link(&anybody(number as u64));
+        bob.input(Input::Broken { link, end: End::Surplus });
+    }
+    bob.unread = false;
+    bob.arrive(c, vec![]);
+    let count = |is_meant: fn(&Event) -> bool| bob.events.iter().filter(|event| is_meant(event)).count() as u64;
+    assert_eq!(count(|event| matches!(event, Event::Joined { .. })), members, "each once");
+    assert_eq!(count(|event| matches!(event, Event::Names(_))), 1);
+    assert_eq!(count(|event| matches!(event, Event::Linked(_) | Event::Unlinked(..))), NOTICES_MAX as u64);
+    let skipped: u64 =
+        bob.events.iter().map(|event| if let Event::Skipped { notices } = event { *notices } else { 0 }).sum();
+    assert_eq!(skipped, NOTICES_MAX as u64 + 20);
+    assert_eq!(count(|event| matches!(event, Event::Present(_))), 0, "no name is missing");
 }

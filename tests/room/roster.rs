@@ -182,6 +182,20 @@ fn a_session_older_than_another_one_of_its_author_is_played_again_after_minutes(
     assert!(is_present(&bob, now.feed) && !is_present(&bob, before.feed));
 }
 
+/// One who was lost and came back with his clock put back by an hour was nobody to those without a link to him.
+#[test]
+fn a_member_who_comes_back_with_his_clock_put_back_is_a_member() {
+    let Two { mut bob, a, c, .. } = two();
+    let (mut before, mut now) = (Author::new(4, "dave"), Author::new(4, "dave"));
+    now.feed.session += 1;
+    bob.post(a, &before.join());
+    bob.post(a, &Author::new(5, "eve").post(&lost(before.feed, 1)));
+    now.at -= 3_600_000;
+    bob.post(c, &now.join());
+    bob.pass_alive(2_000, &[a, c]);
+    assert!(is_present(&bob, now.feed) && !is_present(&bob, before.feed));
+}
+
 #[test]
 fn a_member_whose_clock_is_an_hour_off_is_a_member_like_others() {
     for at in [WALL_START - 3_600_000, WALL_START + 3_600_000] {

@@ -1,19 +1,27 @@
 //! A whole network of rooms in one thread: nodes, connections, delays and faults, all from a seed.
 
+mod fault;
+mod liar;
+mod user;
+mod wire;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use hobnob::identity::Identity;
-use hobnob::room::event::{Command, Event, Outcome, Said};
+use hobnob::identity::{Id, Identity};
+use hobnob::room::event::{Command, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
-use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Named, Now, Output, Reach, Room, Target};
+use hobnob::room::{Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
-use hobnob::wire::frame::{Ending, FrameBuffer};
-use hobnob::wire::record::{Body, Control, Domain, FeedId, Label, Nick, Post, Record};
+use hobnob::wire::record::{Domain, FeedId, Nick, Post};
+
+use liar::Liar;
+use user::Shown;
+use wire::Conn;
 
 /// 2026 or so: the wall clock at the start of every run.
 const WALL_START: u64 = 1_790_000_000_000;
@@ -49,37 +57,6 @@ enum Happening {
     },
 }
 
-/// A connection between two nodes; end 0 dialled.
-struct Conn {
-    nodes: [usize; 2],
-    lives: [u64; 2],
-    links: [LinkId; 2],
-    /// Whether an end still holds it.
-    held: [bool; 2],
-    /// Whether bytes pass at all.
-    dead: bool,
-    latency_ms: u64,
-    bytes_per_ms: u64,
-    /// When the wire is free again, per direction; in thousandths of a millisecond.
-    free_at: [u64; 2],
-    last_arrival: [u64; 2],
-    dial: u64,
-}
-
-/// What a node has shown to its user.
-#[derive(Default)]
-pub(crate) struct Shown {
-    /// Says by feed, in the order shown.
-    pub(crate) says: BTreeMap<FeedId, Vec<u64>>,
-    pub(crate) missed: BTreeMap<String, u64>,
-    pub(crate) members: BTreeSet<String>,
-    pub(crate) joined: u64,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) undelivered: Vec<String>,
-    pub(crate) backlog: usize,
-    pub(crate) forked: u64,
-}
-
 pub(crate) struct Node {
     pub(crate) room: Option<Room>,
     pub(crate) identity: Identity,
@@ -91,11 +68,26 @@ pub(crate) struct Node {
     seen: Seen,
     links: BTreeMap<LinkId, (usize, usize)>,
     pub(crate) plan: Plan,
+    /// What its disk has of the room; `None` where it keeps nothing.
+    pub(crate) kept: Option<Vec<Arc<Post>>>,
     /// It does nothing until then, as a stopped process.
     paused_until: u64,
+    /// Its user takes nothing until then, as a stalled terminal.
+    unread_until: u64,
+    /// How far its wall clock is off, in milliseconds.
+    clock_off: i64,
+    /// It lies.
+    pub(crate) liar: Option<Liar>,
     /// Texts that wait for the window, as a pipe's do.
     pub(crate) pipe: Vec<String>,
     pub(crate) pipe_ends: bool,
+}
+
+impl Node {
+    /// Its posts of this life.
+    pub(crate) fn feed(&self) -> FeedId {
+        FeedId { author: self.identity.id(), session: self.session }
+    }
 }
 
 /// How a node takes part.
@@ -131,7 +123,9 @@ pub(crate) struct World {
     pub(crate) posts_received: u64,
     pub(crate) altered: u64,
     pub(crate) dials: u64,
+    /// Why links between the honest were closed, and how often.
     pub(crate) closed: BTreeMap<&'static str, u64>,
+    pub(crate) liars: BTreeSet<Id>,
     pub(crate) trace: bool,
 }
 
@@ -158,12 +152,15 @@ impl World {
             altered: 0,
             dials: 0,
             closed: BTreeMap::new(),
+            liars: BTreeSet::new(),
             trace: std::env::var_os("HOBNOB_TRACE").is_some(),
         }
     }
 
-    fn clock(&self) -> Now {
-        Now { mono: self.now, wall: WALL_START + self.now }
+    /// The clocks of a node.
+    fn clock(&self, node: usize) -> Now {
+        let wall = (WALL_START + self.now).saturating_add_signed(self.nodes[node].clock_off);
+        Now { mono: self.now, wall }
     }
 
     fn at(&mut self, time: u64, happening: Happening) {
@@ -199,7 +196,11 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
+            kept: (index % 2 == 1).then(Vec::new),
             paused_until: 0,
+            unread_until: 0,
+            clock_off: 0,
+            liar: None,
             pipe: Vec::new(),
             pipe_ends: false,
         });
@@ -208,11 +209,13 @@ impl World {
         index
     }
 
-    /// Starts a node, for the first time or after a crash, with an empty log and a new session.
+    /// Starts a node, for the first time or after a crash, with a new session, and with what its disk has.
     pub(crate) fn start(&mut self, index: usize) {
         let session = (self.rng.draw() >> 12) + 1;
         let seed = self.rng.draw();
-        let clock = self.clock();
+        // The last posts were not synced.
+        let unsynced = usize::try_from(self.rng.below(4)).expect("fits");
+        let clock = self.clock(index);
         let node = &mut self.nodes[index];
         node.life += 1;
         node.session = session;
@@ -232,68 +235,19 @@ impl World {
             linger_ms: 10_000,
             echo: true,
             backlog_lines: 50,
+            keep: node.kept.is_some(),
             log_bytes_max: node.plan.log_bytes_max,
             seed,
         };
         let mut out = Vec::new();
-        node.room = Some(Room::new(config, clock, &mut out));
+        if let Some(kept) = &mut node.kept {
+            kept.truncate(kept.len().saturating_sub(unsynced));
+        }
+        let past = Past { posts: node.kept.clone().unwrap_or_default(), ends: Vec::new() };
+        node.room = Some(Room::resume(config, &past, clock, &mut out));
         self.carry_out(index, out);
         let phase = self.rng.below(50);
         self.at(self.now + phase, Happening::Tick(index));
-    }
-
-    /// Ends a node without a word; its peers notice at once, or only by its silence.
-    pub(crate) fn crash(&mut self, index: usize, silently: bool) {
-        self.nodes[index].room = None;
-        self.nodes[index].life += 1;
-        let links = std::mem::take(&mut self.nodes[index].links);
-        for (conn, end) in links.into_values() {
-            self.conns[conn].held[end] = false;
-            self.conns[conn].dead = true;
-            if !silently {
-                let delay = self.conns[conn].latency_ms;
-                self.at(self.now + delay, Happening::Broken { conn, end: 1 - end });
-            }
-        }
-    }
-
-    /// Cuts one connection; with `half_open` one end does not notice.
-    pub(crate) fn cut(&mut self, half_open: bool) {
-        let alive: Vec<usize> =
-            (0..self.conns.len()).filter(|c| !self.conns[*c].dead && self.conns[*c].held[0]).collect();
-        if alive.is_empty() {
-            return;
-        }
-        let conn = alive[usize::try_from(self.rng.below(alive.len() as u64)).expect("fits")];
-        self.conns[conn].dead = true;
-        let unaware = self.rng.below(2);
-        for end in 0..2 {
-            if !(half_open && end as u64 == unaware) {
-                let delay = self.rng.below(50);
-                self.at(self.now + delay, Happening::Broken { conn, end });
-            }
-        }
-    }
-
-    /// Divides the nodes; connections between groups die silently.
-    pub(crate) fn partition(&mut self, groups: Vec<u8>) {
-        self.groups = groups;
-        for conn in &mut self.conns {
-            let [one, other] = conn.nodes;
-            if self.groups[one] != self.groups[other] {
-                conn.dead = true;
-            }
-        }
-    }
-
-    pub(crate) fn heal(&mut self) {
-        self.groups = vec![0; self.nodes.len()];
-    }
-
-    /// Stops a node for a while; what reaches it waits.
-    pub(crate) fn pause(&mut self, index: usize, duration_ms: u64) {
-        let until = self.now + duration_ms;
-        self.nodes[index].paused_until = until.max(self.nodes[index].paused_until);
     }
 
     /// Lets the world run until a time.
@@ -307,7 +261,7 @@ impl World {
             let happening = self.happenings.remove(&key).expect("each happens once");
             match self.wakes_at(&happening) {
                 // In its place among what was sent before and after it.
-                Some(time) if time > self.now => {
+                time if time > self.now => {
                     self.queue.push(Reverse((time, sequence, key)));
                     self.happenings.insert(key, happening);
                 }
@@ -318,15 +272,15 @@ impl World {
     }
 
     /// When the node that something happens to goes on.
-    fn wakes_at(&self, happening: &Happening) -> Option<u64> {
+    fn wakes_at(&self, happening: &Happening) -> u64 {
         let node = match happening {
             Happening::Tick(node) | Happening::DialFailed { node, .. } => *node,
             Happening::Deliver { conn, to: end, .. }
             | Happening::Drained { conn, end, .. }
             | Happening::Broken { conn, end } => self.conns[*conn].nodes[*end],
-            Happening::Connected { .. } => return None,
+            Happening::Connected { conn } => self.conns[*conn].nodes[0],
         };
-        Some(self.nodes[node].paused_until)
+        self.nodes[node].paused_until
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -355,108 +309,8 @@ impl World {
         }
     }
 
-    fn broken(&mut self, conn: usize, end: usize, why: End) {
-        if std::mem::replace(&mut self.conns[conn].held[end], false) {
-            let (node, link) = (self.conns[conn].nodes[end], self.conns[conn].links[end]);
-            self.nodes[node].links.remove(&link);
-            self.input(node, Input::Broken { link, end: why });
-        }
-    }
-
-    fn connected(&mut self, conn: usize) {
-        let [from, to] = self.conns[conn].nodes;
-        let alive = |world: &Self, end: usize| {
-            let node = &world.nodes[world.conns[conn].nodes[end]];
-            node.room.is_some() && node.life == world.conns[conn].lives[end]
-        };
-        if !alive(self, 0) {
-            return;
-        }
-        if !alive(self, 1) || self.conns[conn].dead {
-            let dial = self.conns[conn].dial;
-            return self.input(from, Input::DialFailed { dial, failure: DialFailure::Unreached("reset".to_owned()) });
-        }
-        let [dialled, accepted] = self.conns[conn].links;
-        self.conns[conn].held = [true, true];
-        self.nodes[from].links.insert(dialled, (conn, 0));
-        self.nodes[to].links.insert(accepted, (conn, 1));
-        let dial = Some(self.conns[conn].dial);
-        let (local, remote) = (Self::addr(from).ip(), Self::addr(to));
-        self.input(from, Input::Connected { link: dialled, dial, remote, local, channel: None });
-        let (local, remote) = (Self::addr(to).ip(), SocketAddr::new(Self::addr(from).ip(), 50_000));
-        self.input(to, Input::Knocked { link: accepted, remote });
-        if !self.nodes[to].links.contains_key(&accepted) {
-            return;
-        }
-        self.input(to, Input::Connected { link: accepted, dial: None, remote, local, channel: None });
-    }
-
-    fn deliver(&mut self, conn: usize, to: usize, frame: &Frame) {
-        let state = &self.conns[conn];
-        if state.dead || !state.held[to] {
-            return;
-        }
-        let (node, link) = (state.nodes[to], state.links[to]);
-        let mut frame = Arc::clone(frame);
-        if self.alter_one_in > 0 && hobnob::wire::record::is_post(&frame) && self.rng.below(self.alter_one_in) == 0 {
-            frame = alter(&frame);
-            self.altered += 1;
-        }
-        if self.trace {
-            let text = String::from_utf8_lossy(&frame);
-            let from = self.conns[conn].nodes[1 - to];
-            eprintln!(
-                "{:>8} n{node} reads from n{from} ({link}) {}",
-                self.now,
-                text.chars().take(160).collect::<String>()
-            );
-        }
-        match self.read(node, &frame) {
-            Ok(arrival) => {
-                match &arrival {
-                    Arrival::Post(_) => self.posts_received += 1,
-                    Arrival::Copy { .. } => self.copies += 1,
-                    _ => {}
-                }
-                self.input(node, Input::Arrived { link, run: vec![arrival] });
-            }
-            // Where links are encrypted, what was altered on its way does not decrypt; nobody is blamed for it.
-            Err(_) => self.input(node, Input::Broken { link, end: End::BadCipher }),
-        }
-    }
-
-    /// Does what a reader does, through the real frame buffer, with signatures checked once per frame.
-    fn read(&mut self, node: usize, frame: &Frame) -> Result<Arrival, End> {
-        let mut buffer = FrameBuffer::new();
-        let mut source = &frame[..];
-        let mut read = Ok(None);
-        while buffer.fill(&mut source).is_ok_and(|count| count > 0) {
-            read = buffer.next_frame().map(|found| found.map(|(bytes, ending)| (bytes.to_vec(), ending)));
-            if !matches!(read, Ok(None)) {
-                break;
-            }
-        }
-        let Ok(Some((bytes, ending))) = read else { return Err(End::BadFrame) };
-        if !hobnob::wire::record::is_post(&bytes) {
-            return match Record::decode(&bytes, ending) {
-                Ok(Record::Control(control)) => Ok(Arrival::Control(control)),
-                Ok(Record::Ack(ack)) => Ok(Arrival::Ack(ack)),
-                Err(_) => Err(End::BadRecord),
-            };
-        }
-        assert_eq!(ending, Ending::Message);
-        let label = Label::read(&bytes).ok_or(End::BadRecord)?;
-        if self.nodes[node].seen.is_copy(&label) {
-            return Ok(Arrival::Copy { feed: label.feed, number: label.number, bytes: bytes.len() });
-        }
-        let post = Post::decode(&bytes).map_err(|_| End::BadRecord)?;
-        let domain = &self.domain;
-        let good = *self.verified.entry(blake3::hash(&bytes)).or_insert_with(|| post.verify(domain).is_ok());
-        if good { Ok(Arrival::Post(Arc::new(post))) } else { Err(End::BadSignature) }
-    }
-
     pub(crate) fn input(&mut self, node: usize, input: Input) {
-        let clock = self.clock();
+        let clock = self.clock(node);
         let Some(room) = self.nodes[node].room.as_mut() else { return };
         let mut out = Vec::new();
         room.handle(clock, input, &mut out);
@@ -485,10 +339,12 @@ impl World {
     fn carry_out(&mut self, node: usize, out: Vec<Output>) {
         for output in out {
             match output {
-                Output::Send { links, frame } => {
-                    self.note_posted(node, &frame);
-                    for link in links {
-                        self.send(node, link, &frame);
+                Output::Send { links, frames } => {
+                    for frame in frames {
+                        self.note_posted(node, &frame);
+                        for link in &links {
+                            self.send(node, *link, &frame);
+                        }
                     }
                 }
                 // Handshakes take no time here.
@@ -506,131 +362,4 @@ impl World {
         }
         self.show(node);
     }
-
-    /// Remembers what an author first sent: nothing else may ever be shown under that number.
-    fn note_posted(&mut self, node: usize, frame: &Frame) {
-        let Some(label) = Label::read(frame) else { return };
-        if label.feed.author == self.nodes[node].identity.id() && label.feed.session == self.nodes[node].session {
-            self.posted.entry((label.feed, label.number)).or_insert_with(|| Arc::clone(frame));
-        }
-    }
-
-    fn send(&mut self, node: usize, link: LinkId, frame: &Frame) {
-        let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
-        let state = &mut self.conns[conn];
-        let cost = frame.len() as u64 * 1000 / state.bytes_per_ms;
-        state.free_at[end] = state.free_at[end].max(self.now * 1000) + cost;
-        let sent = state.free_at[end] / 1000;
-        let arrival = (sent + state.latency_ms).max(state.last_arrival[end]);
-        state.last_arrival[end] = arrival;
-        self.at(sent, Happening::Drained { conn, end, bytes: frame.len() });
-        self.at(arrival, Happening::Deliver { conn, to: 1 - end, frame: Arc::clone(frame) });
-    }
-
-    fn close(&mut self, node: usize, link: LinkId, end: End) {
-        if self.trace {
-            eprintln!("{:>8} n{node} closes link {link}: {end}", self.now);
-        }
-        *self.closed.entry(end.word()).or_default() += 1;
-        let Some((conn, side)) = self.nodes[node].links.get(&link).copied() else { return };
-        let exit = Control::Exit { reason: end.word().to_owned(), text: String::new() };
-        self.send(node, link, &exit.encode());
-        self.nodes[node].links.remove(&link);
-        let state = &mut self.conns[conn];
-        state.held[side] = false;
-        let arrival = state.last_arrival[side];
-        self.at(arrival + 1, Happening::Broken { conn, end: 1 - side });
-    }
-
-    fn dial(&mut self, node: usize, dial: u64, target: &Target) {
-        let to = match target {
-            Target::Named(name) => name.strip_prefix('n').and_then(|digits| digits.parse().ok()),
-            Target::Member { addr, .. } => Self::node_at(*addr),
-        };
-        let latency_ms = 1 + self.rng.below(if self.wide_latency { 50 } else { 3 });
-        let reachable = to.filter(|to| {
-            *to < self.nodes.len()
-                && self.groups[*to] == self.groups[node]
-                && self.nodes[*to].room.is_some()
-                && self.nodes[*to].plan.reach != Reach::Undialable
-        });
-        if self.trace {
-            eprintln!("{:>8} n{node} dials {target:?}: {reachable:?}", self.now);
-        }
-        self.dials += 1;
-        let life = self.nodes[node].life;
-        let Some(to) = reachable else {
-            return self.at(self.now + latency_ms, Happening::DialFailed { node, life, dial });
-        };
-        let conn = self.conns.len();
-        let links = [self.next_link, self.next_link + 1];
-        self.next_link += 2;
-        let bytes_per_ms = if self.wide_latency { self.bytes_per_ms_min << self.rng.below(8) } else { 10_000 };
-        self.conns.push(Conn {
-            nodes: [node, to],
-            lives: [life, self.nodes[to].life],
-            links,
-            held: [false, false],
-            dead: false,
-            latency_ms,
-            bytes_per_ms,
-            free_at: [0, 0],
-            last_arrival: [0, 0],
-            dial,
-        });
-        self.at(self.now + latency_ms, Happening::Connected { conn });
-    }
-
-    /// Whether a post of that number was ever sent and says something.
-    pub(crate) fn is_say(&self, feed: FeedId, number: u64) -> bool {
-        let frame = self.posted.get(&(feed, number));
-        let post = frame.and_then(|frame| Post::decode(frame).ok());
-        post.is_some_and(|post| matches!(post.body, Body::Say { .. }))
-    }
-
-    /// Takes what a room shows, and checks it: once, in order, and as its author said it.
-    fn show(&mut self, node: usize) {
-        while let Some(event) = self.nodes[node].room.as_mut().and_then(Room::next_event) {
-            if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
-                eprintln!("{:>8} n{node} sees {event:?}", self.now);
-            }
-            let shown = &mut self.nodes[node].shown;
-            match event {
-                Event::Said { post, backlog, .. } => {
-                    let numbers = shown.says.entry(post.feed).or_default();
-                    if let Some(last) = numbers.last() {
-                        assert!(*last < post.number, "n{node} saw {:?} {} after {last}", post.feed, post.number);
-                    }
-                    numbers.push(post.number);
-                    shown.backlog += usize::from(backlog);
-                    if let Some(frame) = self.posted.get(&(post.feed, post.number)) {
-                        assert_eq!(*frame, post.frame, "n{node} saw an altered post");
-                    } else {
-                        assert_eq!(post.feed.author, self.nodes[node].identity.id(), "n{node} saw a forged post");
-                    }
-                }
-                Event::Joined { member, .. } => {
-                    shown.joined += 1;
-                    assert!(shown.members.insert(member.id.to_string()), "n{node} saw {} join twice", member.nick);
-                }
-                Event::Left { member, .. } | Event::Lost { member, .. } => {
-                    assert!(shown.members.remove(&member.id.to_string()), "n{node} saw {} go unjoined", member.nick);
-                }
-                Event::Gap { from, missed } => *shown.missed.entry(from.id.to_string()).or_default() += missed,
-                Event::Undelivered { missing } => {
-                    shown.undelivered = missing.iter().map(|person| person.nick.to_string()).collect();
-                }
-                Event::Forked(_) => shown.forked += 1,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Changes one letter in the middle of a frame, as a dishonest relay might.
-fn alter(frame: &Frame) -> Frame {
-    let mut bytes = frame.to_vec();
-    let middle = bytes.len() / 2;
-    bytes[middle] = if bytes[middle] == b'a' { b'b' } else { b'a' };
-    bytes.into()
 }

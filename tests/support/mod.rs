@@ -8,6 +8,7 @@
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 pub(crate) mod chat;
+pub(crate) mod host;
 pub(crate) mod proxy;
 pub(crate) mod wire;
 
@@ -43,13 +44,20 @@ pub(crate) fn hobnob(nick: &str) -> Command {
 
 /// The same without `--ephemeral`: the caller says where the key is kept.
 pub(crate) fn with_identity(nick: &str) -> Command {
+    let mut command = with_history(nick);
+    command.arg("--no-history");
+    command
+}
+
+/// The same with a history: the caller says where that is kept, too.
+pub(crate) fn with_history(nick: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--json", "--nick", nick]);
     for variable in ["RUST_LOG", "HOBNOB_ROOM_KEY", "HOBNOB_TICKET"] {
         command.env_remove(variable);
     }
     // Whom the user of this machine knows is no test's business.
-    command.env("XDG_DATA_HOME", NO_FOLDER);
+    command.env("XDG_DATA_HOME", NO_FOLDER).env("XDG_STATE_HOME", NO_FOLDER);
     command
 }
 

@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 
 /// What is kept of each direction of a connection, from its start.
 const KEPT_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +32,12 @@ pub(crate) enum Fault {
     Flip(Way, usize),
     /// So many bytes are passed on; then both ends are cut off.
     Cut(Way, usize),
+    /// So many bytes are passed on; then nothing is any more, and nobody is told.
+    Stall(Way, usize),
+    /// All is passed on, and arrives so many milliseconds late.
+    Delay(u64),
+    /// No more than so many bytes a second are passed on.
+    Pace(Way, usize),
 }
 
 /// What went over a connection.
@@ -104,13 +113,46 @@ fn pass(shared: &Arc<Shared>, index: usize, near: &TcpStream, far: &TcpStream, f
     }
     for (way, from, to) in [(Way::Up, near, far), (Way::Down, far, near)] {
         let (shared, from, to) = (Arc::clone(shared), copy(from), copy(to));
-        thread::spawn(move || pass_one_way(&shared, index, way, fault, (&from, &to)));
+        thread::spawn(move || match fault {
+            Fault::Delay(ms) => pass_late(Duration::from_millis(ms), &from, &to),
+            _ => pass_one_way(&shared, index, way, fault, (&from, &to)),
+        });
     }
+}
+
+/// Passes everything on, each read a while after it came.
+fn pass_late(late: Duration, mut from: &TcpStream, mut to: &TcpStream) {
+    // Enough for a second of what a link takes here; beyond, the sender waits.
+    let (sender, receiver) = sync_channel::<(Instant, Vec<u8>)>(4_096);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for (due, bytes) in receiver {
+                // The delay is the fault, and not a wait for something.
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if to.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if sender.send((Instant::now() + late, buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+    });
 }
 
 fn pass_one_way(shared: &Shared, index: usize, way: Way, fault: Fault, (mut from, mut to): (&TcpStream, &TcpStream)) {
     let mut passed = 0;
     let mut buffer = [0; 16 * 1024];
+    if matches!(fault, Fault::Pace(which, _) if which == way) {
+        // What the system keeps for a slow reader would be passed on in one piece.
+        let _ = SockRef::from(from).set_recv_buffer_size(buffer.len());
+        let _ = SockRef::from(to).set_send_buffer_size(buffer.len());
+    }
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let mut bytes = &mut buffer[..count];
         let mut is_cut = false;
@@ -121,6 +163,11 @@ fn pass_one_way(shared: &Shared, index: usize, way: Way, fault: Fault, (mut from
             Fault::Cut(which, at) if which == way && passed + count > at => {
                 bytes = &mut bytes[..at - passed];
                 is_cut = true;
+            }
+            Fault::Stall(which, at) if which == way => bytes = &mut bytes[..at.saturating_sub(passed).min(count)],
+            // The pace is the fault, and not a wait for something.
+            Fault::Pace(which, rate) if which == way => {
+                thread::sleep(Duration::from_micros(1_000_000 * count as u64 / rate as u64));
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{
     self, Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
 };
-use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Secured, Sender};
+use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Scratch, Secured, Sender};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Socket, Type};
 
@@ -144,7 +144,7 @@ impl Wire {
             return;
         }
         self.sender.push(bytes.into());
-        while self.sender.write().is_ok() && !self.sender.is_empty() && self.is_open() {
+        while self.sender.write(&mut Scratch::default()).is_ok() && !self.sender.is_empty() && self.is_open() {
             let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT | HANGS_UP)];
             let ready = poll(&mut fds, PollTimeout::from(60_000_u16)).expect("a socket can be polled");
             assert_ne!(ready, 0, "the node neither reads nor closes the connection");

@@ -1,9 +1,11 @@
 //! The answers to `/names`, `/whois`, `/whoami` and `/status`, for people. Names are filtered again
 //! where they are printed.
 
-use super::Clock;
+use super::{Clock, Protection};
 use crate::console::naming::{Naming, shown};
+use crate::history::query::Found;
 use crate::identity::Id;
+use crate::room::Wanted;
 use crate::room::event::{Member, Status};
 use crate::room::names::Names;
 
@@ -66,16 +68,34 @@ fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
     format!("{}: {}", shown(among, &member.person), told.join(", "))
 }
 
+/// What follows, of what was said earlier.
+pub(super) fn recalled(wanted: &Wanted, found: &Found) -> String {
+    let count = found.posts.len();
+    let messages = if count == 1 { "1 earlier message".to_owned() } else { format!("{count} earlier messages") };
+    let mut told =
+        vec![if wanted.words.is_empty() { messages } else { format!("{messages} with {}", wanted.words.join(" ")) }];
+    if found.partial {
+        told.push("what is far back was not searched, hobnob history does that".to_owned());
+    }
+    if found.damaged > 0 {
+        told.push(format!("{} damaged lines were skipped", found.damaged));
+    }
+    told.join("; ")
+}
+
 /// Who we are.
 pub(super) fn whoami(status: &Status, naming: &Naming) -> String {
     format!("{}, key {}", naming.name(&status.me), status.me.id)
 }
 
 /// How things are.
-pub(super) fn status(status: &Status, naming: &Naming, clock: &mut Clock) -> String {
+pub(super) fn status(status: &Status, protection: Protection, naming: &Naming, clock: &mut Clock) -> String {
+    let door = if protection.secret { "closed with a secret" } else { "open" };
+    let wires = if protection.encrypted { "encrypted" } else { "not encrypted" };
     let listening = status.listening.map_or("not listening".to_owned(), |addr| format!("listening on {addr}"));
     let mut lines = vec![
         format!("room {}, {} members; {}", status.room, status.members, whoami(status, naming)),
+        format!("the room is {door}; links are {wires}"),
         format!("{listening}; {} messages kept, {} KiB", status.posts, status.log_bytes / 1024),
     ];
     if status.unconfirmed_bytes > 0 {

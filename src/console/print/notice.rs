@@ -5,7 +5,7 @@ use crate::console::filter::{filter, filter_name, push_filtered};
 use crate::console::naming::Naming;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, Peer, Person};
+use crate::room::event::{Event, Peer, Person, Recovered};
 use crate::room::names::start_of;
 use crate::wire::end::End;
 
@@ -74,6 +74,7 @@ impl Printer {
                 let verb = if *missed == 1 { "is" } else { "are" };
                 Some(Notice::Trouble(format!("{told} of {} {verb} lost", self.naming.name(from))))
             }
+            Event::Recovered(recovered) => Some(Notice::Note(self.recovered(recovered))),
             Event::Forked(person) => Some(Notice::Trouble(format!(
                 "{} (key {}) signed two different messages under one number: do not trust that key",
                 self.naming.name(person),
@@ -87,9 +88,17 @@ impl Printer {
             | Event::Delivered { .. }
             | Event::Said { .. }
             | Event::Names(_)
+            | Event::Recalled(_)
             | Event::Status(_)
             | Event::Ended(_) => None,
         }
+    }
+
+    fn recovered(&self, recovered: &Recovered) -> String {
+        let count = recovered.count;
+        let (from, to) = (self.clock.minute(recovered.from), self.clock.minute(recovered.to));
+        let when = if from == to { from } else { format!("{from} to {to}") };
+        format!("{count} {} recovered, {when}", if count == 1 { "message" } else { "messages" })
     }
 
     /// Who looks like whom: good to know, and more than that where it is us.

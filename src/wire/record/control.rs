@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::Frame;
+use super::super::end::End;
 use super::super::frame::{EXIT_END, MESSAGE_END};
 use super::json::write_json;
 use super::{FeedId, Nick, Proof, RecordError, check_number, check_room_name};
@@ -22,6 +23,8 @@ pub enum Control {
         /// (author, session, last number)
         feeds: Vec<Entry>,
     },
+    /// Besides: send every feed that my pages do not name, from 1.
+    All {},
     /// The pages of `have` end here.
     Done {},
     /// Open this feed from this number on.
@@ -132,6 +135,11 @@ impl Hello {
 }
 
 impl Control {
+    /// The last record of a link that ends for this reason.
+    pub fn exit(end: End) -> Self {
+        Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() }
+    }
+
     /// The frame of a record.
     pub fn encode(&self) -> Frame {
         let mut out = Vec::with_capacity(128);

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Domain, Hello};
+use crate::digits;
 use crate::identity::Identity;
 
 /// What is unlike on every encrypted link, and alike at its two ends.
@@ -24,18 +25,13 @@ pub struct Proof(pub [u8; 64]);
 
 impl Serialize for Proof {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        serializer.serialize_str(digits::write(&self.0, &mut [0; 128]))
     }
 }
 
 impl<'de> Deserialize<'de> for Proof {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; 64];
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) || hex::decode_to_slice(&text, &mut bytes).is_err() {
-            return Err(serde::de::Error::custom("a proof is 128 lower-case hexadecimal digits"));
-        }
-        Ok(Self(bytes))
+        digits::deserialize(deserializer, "a proof").map(Self)
     }
 }
 

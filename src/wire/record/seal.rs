@@ -9,6 +9,7 @@ use std::fmt;
 use super::super::Frame;
 use super::super::frame::MESSAGE_END;
 use super::RecordError;
+use crate::digits;
 use crate::identity::{Id, Identity};
 use crate::limits::FRAME_BYTES_MAX;
 
@@ -48,19 +49,15 @@ const SIG_TAIL_BYTES: usize = SIG_START.len() + SIG_HEX_BYTES + 2 + MESSAGE_END.
 pub(super) fn split_signature(frame: &[u8]) -> Option<(&[u8], [u8; 64])> {
     let (signed, tail) = frame.split_at_checked(frame.len().checked_sub(SIG_TAIL_BYTES)?)?;
     let digits = tail.strip_prefix(SIG_START)?.strip_suffix(MESSAGE_END)?.strip_suffix(br#""}"#)?;
-    if digits.iter().any(u8::is_ascii_uppercase) {
-        return None;
-    }
-    let mut signature = [0; 64];
-    hex::decode_to_slice(digits, &mut signature).ok()?;
-    Some((signed, signature))
+    Some((signed, digits::read(digits)?))
 }
 
 /// Closes a record with its signature and delimiter.
 pub(super) fn seal(mut out: Vec<u8>, domain: &blake3::Hasher, identity: &Identity) -> Frame {
     let hash = domain.clone().update(&out).finalize();
     out.extend_from_slice(SIG_START);
-    out.extend_from_slice(hex::encode(identity.sign(hash.as_bytes())).as_bytes());
+    let signature = identity.sign(hash.as_bytes());
+    out.extend_from_slice(digits::write(&signature, &mut [0; SIG_HEX_BYTES]).as_bytes());
     out.extend_from_slice(br#""}"#);
     out.extend_from_slice(MESSAGE_END);
     out.into()

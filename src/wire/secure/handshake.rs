@@ -34,7 +34,7 @@ const SECOND_BYTES: usize = KEY_BYTES + KEY_BYTES + TAG_BYTES + TAG_BYTES;
 const THIRD_BYTES: usize = KEY_BYTES + TAG_BYTES + TAG_BYTES;
 
 /// What can be said in the clear about a link that will not be.
-const REFUSALS: [End; 5] = [End::Version, End::Plaintext, End::Secret, End::Full, End::Crowded];
+const REFUSALS: [End; 6] = [End::Version, End::Plaintext, End::Secret, End::Full, End::Crowded, End::Banned];
 
 pub(super) fn dial(
     noise: Option<&Noise>,
@@ -75,8 +75,9 @@ pub(super) fn accept(
     let mut state = noise.builder(PREAMBLE_NOISE)?.build_responder().map_err(io::Error::other)?;
     let mut length = [0; LENGTH_BYTES];
     read_exact(socket, &mut length, deadline)?;
-    if read_message::<FIRST_BYTES>(&mut state, length, socket, deadline)?.is_err() {
-        return Err(turn_away(socket, End::Secret));
+    if let Err(end) = read_message::<FIRST_BYTES>(&mut state, length, socket, deadline)? {
+        // What does not open here was sealed with another key.
+        return Err(turn_away(socket, if end == End::BadCipher { End::Secret } else { end }));
     }
     (&**socket).write_all(&message::<SECOND_BYTES>(&mut state)?)?;
     read_exact(socket, &mut length, deadline)?;
@@ -136,17 +137,15 @@ fn read_message<const BYTES: usize>(
     Ok(state.read_message(&bytes, &mut []).map(|_| ()).map_err(|_| End::BadCipher))
 }
 
-/// The dialler's first line. What cannot become one ends it early, so that a browser or a port scanner
-/// does not keep its place until the deadline.
+/// The dialler's first line and nothing behind it: byte by byte, as one of another version may be shorter than ours, with
+/// more right behind it. What cannot become one ends it early, so that a browser or a port scanner does not keep its place
+/// until the deadline.
 fn read_preamble(socket: &TcpStream, deadline: Instant) -> Result<Vec<u8>, HandshakeError> {
     let mut line = Vec::with_capacity(PREAMBLE_BYTES_MAX);
     while !line.ends_with(b"\n") && line.len() < PREAMBLE_BYTES_MAX && NAME.iter().zip(&line).all(|(a, b)| a == b) {
-        // Both preambles of this version have this length; a longer one is read byte by byte.
-        let missing = PREAMBLE_NOISE.len().checked_sub(line.len()).filter(|missing| *missing > 0).unwrap_or(1);
-        let start = line.len();
-        line.resize(start + missing, 0);
-        let count = read(socket, line.get_mut(start..).unwrap_or_default(), deadline)?;
-        line.truncate(start + count);
+        let mut byte = [0];
+        read_exact(socket, &mut byte, deadline)?;
+        line.extend_from_slice(&byte);
     }
     Ok(line)
 }
@@ -160,7 +159,8 @@ fn objection(preamble: &[u8], wanted: &[u8]) -> Option<End> {
         return Some(End::BadFrame);
     };
     let mut words = rest.split(|byte| *byte == b' ');
-    let version = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse::<u64>().ok());
+    let digits = words.next().filter(|word| word.iter().all(u8::is_ascii_digit));
+    let version = digits.and_then(|word| std::str::from_utf8(word).ok()?.parse::<u64>().ok());
     match version {
         Some(VERSION) if preamble == PREAMBLE_NOISE || preamble == PREAMBLE_PLAIN => Some(End::Plaintext),
         None | Some(VERSION) => Some(End::BadFrame),
@@ -182,11 +182,10 @@ pub fn write_exit(mut socket: &TcpStream, end: End) {
         let _ = socket.shutdown(Shutdown::Write);
         return;
     }
-    let exit = Control::Exit { reason: end.word().to_owned(), text: end.text().to_owned() };
     let mut unread = [0; 256];
     let _ = socket.set_nonblocking(true);
     let _ = socket.read(&mut unread);
-    let _ = socket.write_all(&exit.encode());
+    let _ = socket.write_all(&Control::exit(end).encode());
     let _ = socket.shutdown(Shutdown::Write);
 }
 

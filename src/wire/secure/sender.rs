@@ -9,7 +9,9 @@ use snow::StatelessTransportState;
 use socket2::SockRef;
 
 use super::{LENGTH_BYTES, TAG_BYTES};
-use crate::limits::{LINK_RECORDS_MAX, LINK_RECORDS_RENEW, NOISE_PAYLOAD_BYTES, SEALED_BYTES_MAX, WRITE_BUFFERS_MAX};
+use crate::limits::{
+    LINK_RECORDS_MAX, LINK_RECORDS_RENEW, NOISE_PAYLOAD_BYTES, QUEUE_PLACES_KEPT, SEALED_BYTES_MAX, WRITE_BUFFERS_MAX,
+};
 use crate::wire::Frame;
 
 /// Linux's `MSG_DONTWAIT`: this send does not wait, whatever the mode of the socket is. With
@@ -34,11 +36,17 @@ pub struct Sender {
 struct Sealer {
     transport: Arc<StatelessTransportState>,
     counter: u64,
-    /// Sealed bytes, and how many of them are written.
-    sealed: Vec<u8>,
-    written: usize,
-    /// Bytes of the frames that end in `sealed`.
+    /// Sealed bytes that the socket did not take.
+    unsent: Vec<u8>,
+    /// Bytes of the frames that end in them.
     frame_bytes: usize,
+}
+
+/// Where bytes are put together and sealed on their way out: one for all links of a thread, as none of it lasts.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    payload: Vec<u8>,
+    sealed: Vec<u8>,
 }
 
 impl Sender {
@@ -47,7 +55,7 @@ impl Sender {
     }
 
     pub(super) fn encrypted(socket: Arc<TcpStream>, transport: Arc<StatelessTransportState>) -> Self {
-        let sealer = Sealer { transport, counter: 0, sealed: Vec::new(), written: 0, frame_bytes: 0 };
+        let sealer = Sealer { transport, counter: 0, unsent: Vec::new(), frame_bytes: 0 };
         Self { socket, queue: VecDeque::new(), taken_of_first: 0, sealer: Some(sealer) }
     }
 
@@ -64,7 +72,7 @@ impl Sender {
 
     /// Whether all is written.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.sealer.as_ref().is_none_or(|sealer| sealer.sealed.is_empty())
+        self.queue.is_empty() && self.sealer.as_ref().is_none_or(|sealer| sealer.unsent.is_empty())
     }
 
     /// Whether so many messages were sealed that the link should be renewed.
@@ -79,8 +87,12 @@ impl Sender {
 
     /// Writes as much as the socket takes without waiting; returns the bytes of the frames that
     /// are written to their end. An error ends the link.
-    pub fn write(&mut self) -> io::Result<usize> {
-        if self.sealer.is_some() { self.write_sealed() } else { self.write_clear() }
+    pub fn write(&mut self, scratch: &mut Scratch) -> io::Result<usize> {
+        let done = if self.sealer.is_some() { self.write_sealed(scratch) } else { self.write_clear() };
+        if self.queue.is_empty() && self.queue.capacity() > QUEUE_PLACES_KEPT {
+            self.queue = VecDeque::new();
+        }
+        done
     }
 
     fn write_clear(&mut self) -> io::Result<usize> {
@@ -103,43 +115,35 @@ impl Sender {
         Ok(done)
     }
 
-    fn write_sealed(&mut self) -> io::Result<usize> {
+    fn write_sealed(&mut self, scratch: &mut Scratch) -> io::Result<usize> {
         let mut done = 0;
-        let mut payload = Vec::new();
         while let Some(sealer) = &mut self.sealer {
-            if sealer.sealed.is_empty() {
-                if self.queue.is_empty() {
-                    break;
-                }
-                self.seal(&mut payload)?;
-                continue;
-            }
-            let rest = sealer.sealed.get(sealer.written..).unwrap_or_default();
-            let offered = rest.len();
-            let Some(written) = send(&self.socket, &[IoSlice::new(rest)])? else { break };
-            sealer.written += written;
-            if written < offered {
+            let from_before = !sealer.unsent.is_empty();
+            if !from_before && !self.seal(scratch)? {
                 break;
             }
-            done += std::mem::take(&mut sealer.frame_bytes);
-            sealer.written = 0;
-            sealer.sealed.clear();
-        }
-        if let Some(sealer) = &mut self.sealer
-            && sealer.sealed.is_empty()
-        {
+            let Some(sealer) = &mut self.sealer else { break };
+            let offered = if from_before { &sealer.unsent } else { &scratch.sealed };
+            let written = send(&self.socket, &[IoSlice::new(offered)])?.unwrap_or(0);
+            if written < offered.len() {
+                sealer.keep(written, from_before, &scratch.sealed);
+                break;
+            }
             // A thousand idle links hold no buffers.
-            sealer.sealed = Vec::new();
+            sealer.unsent = Vec::new();
+            done += std::mem::take(&mut sealer.frame_bytes);
         }
         Ok(done)
     }
 
-    /// Seals what waits, up to a bound. `payload` is scratch.
-    fn seal(&mut self, payload: &mut Vec<u8>) -> io::Result<()> {
-        loop {
+    /// Seals what waits, up to a bound, in place of what was sealed before. False if nothing waits.
+    fn seal(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
+        let Scratch { payload, sealed } = scratch;
+        sealed.clear();
+        while sealed.len() < SEALED_BYTES_MAX && !self.queue.is_empty() {
             payload.clear();
             let mut frame_bytes = 0;
-            while payload.len() < NOISE_PAYLOAD_BYTES && !self.queue.is_empty() {
+            while payload.len() < NOISE_PAYLOAD_BYTES {
                 let room = NOISE_PAYLOAD_BYTES - payload.len();
                 let Some(first) = self.queue.front() else { break };
                 let rest = first.get(self.taken_of_first..).unwrap_or_default();
@@ -147,13 +151,11 @@ impl Sender {
                 payload.extend_from_slice(taken);
                 frame_bytes += self.consume(taken.len());
             }
-            let Some(sealer) = self.sealer.as_mut().filter(|_| !payload.is_empty()) else { return Ok(()) };
+            let Some(sealer) = self.sealer.as_mut().filter(|_| !payload.is_empty()) else { break };
             sealer.frame_bytes += frame_bytes;
-            sealer.seal(payload)?;
-            if sealer.sealed.len() >= SEALED_BYTES_MAX {
-                return Ok(());
-            }
+            sealer.seal(payload, sealed)?;
         }
+        Ok(!sealed.is_empty())
     }
 
     /// Bytes at the front of the queue are done with; returns the bytes of the frames that ended.
@@ -174,19 +176,28 @@ impl Sender {
 
 impl Sealer {
     /// Appends one message. The counter is never used twice; past the bound the link ends.
-    fn seal(&mut self, payload: &[u8]) -> io::Result<()> {
+    fn seal(&mut self, payload: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
         if self.counter >= LINK_RECORDS_MAX {
             return Err(io::Error::other("too many messages under one key"));
         }
         let length = payload.len() + TAG_BYTES;
         let prefix = u16::try_from(length).map_err(io::Error::other)?;
-        self.sealed.extend_from_slice(&prefix.to_be_bytes());
-        let start = self.sealed.len();
-        self.sealed.resize(start + length, 0);
-        let space = self.sealed.get_mut(start..).unwrap_or_default();
+        sealed.extend_from_slice(&prefix.to_be_bytes());
+        let start = sealed.len();
+        sealed.resize(start + length, 0);
+        let space = sealed.get_mut(start..).unwrap_or_default();
         self.transport.write_message(self.counter, payload, space).map_err(io::Error::other)?;
         self.counter += 1;
         Ok(())
+    }
+
+    /// Keeps what the socket did not take of what was offered: the kept bytes themselves, or fresh ones.
+    fn keep(&mut self, written: usize, from_before: bool, fresh: &[u8]) {
+        if from_before {
+            self.unsent.drain(..written);
+        } else {
+            self.unsent.extend_from_slice(fresh.get(written..).unwrap_or_default());
+        }
     }
 }
 

@@ -1,0 +1,251 @@
+//! The thread `history`: writes what the router gives it, and syncs.
+//!
+//! A line is on the disk for certain a second after its post came, or when the run has ended. What cannot be written is
+//! tried again, and meanwhile nothing more is taken: the room's log is the queue, and what falls out of it is counted
+//! there. A line is whole in its file, or taken out of it again.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use jiff::Timestamp;
+
+use super::month::{self, Month};
+use super::{line, lock};
+use crate::limits::{HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS};
+use crate::wire::record::Post;
+
+/// Posts that are written together, in order.
+pub type Batch = Vec<Arc<Post>>;
+
+/// What goes into one write.
+const WRITE_BYTES: usize = 256 * 1024;
+
+const SYNC: Duration = Duration::from_millis(HISTORY_SYNC_MS);
+const RETRY: Duration = Duration::from_millis(HISTORY_RETRY_MS);
+
+/// The thread as its owner sees it.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Takes what is to be kept. At the bound the sender has to wait, or come again.
+    pub batches: Sender<Batch>,
+    /// Dropped to say that the end has come, and nothing more is worth waiting for.
+    going: Sender<()>,
+    /// Disconnected when the thread has ended.
+    done: Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts it. Without a lock it takes it before it writes.
+    pub(super) fn start(folder: PathBuf, lock: Option<File>) -> Option<Self> {
+        let (batches, inbox) = bounded(HISTORY_BATCHES_MAX);
+        let (going, gone) = bounded(0);
+        let (ends, done) = bounded(0);
+        let writer = Writer { folder, lock, open: None, pending: VecDeque::new(), dirty_since: None, trouble: false };
+        let keep = move || {
+            let _ends: Sender<()> = ends;
+            writer.run(&inbox, &gone);
+        };
+        let started = thread::Builder::new().name("history".to_owned()).spawn(keep);
+        started.inspect_err(|error| log::warn!("the history cannot be kept: {error}")).ok()?;
+        Some(Self { batches, going, done })
+    }
+
+    /// The end: what was given is written and synced, unless that takes too long.
+    pub fn close(self) {
+        let Self { batches, going, done } = self;
+        drop((batches, going));
+        if done.recv_timeout(Duration::from_millis(HISTORY_CLOSE_MS_MAX)) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("the disk is slow: the last messages may be missing in the history");
+        }
+    }
+}
+
+/// What the thread owns.
+struct Writer {
+    folder: PathBuf,
+    lock: Option<File>,
+    open: Option<Open>,
+    /// What is not written yet.
+    pending: VecDeque<Arc<Post>>,
+    /// Since when something waits to be synced.
+    dirty_since: Option<Instant>,
+    /// The last try failed, which was told.
+    trouble: bool,
+}
+
+/// The file that is written to.
+struct Open {
+    month: Month,
+    file: File,
+    /// Its length: whole lines.
+    length: u64,
+}
+
+/// Why something could not be kept.
+enum Fault {
+    Io(io::Error),
+    /// Another run has taken the folder meanwhile.
+    Taken,
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Io(error)
+    }
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Batch>, gone: &Receiver<()>) {
+        loop {
+            if self.pending.is_empty() {
+                let wait =
+                    self.dirty_since.map_or(RETRY, |since| (since + SYNC).saturating_duration_since(Instant::now()));
+                match inbox.recv_timeout(wait) {
+                    Ok(batch) => self.pending.extend(batch),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            let is_kept = self.keep();
+            if !is_kept && gone.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
+                break;
+            }
+        }
+        self.finish(inbox);
+    }
+
+    /// Writes what waits, and syncs where it is time; what goes wrong is told once, and once that it is over.
+    fn keep(&mut self) -> bool {
+        match self.try_keep() {
+            Ok(()) => {
+                if std::mem::take(&mut self.trouble) {
+                    log::warn!("the history is kept again in {}", self.folder.display());
+                }
+                true
+            }
+            Err(fault) => {
+                self.tell(&fault);
+                false
+            }
+        }
+    }
+
+    fn tell(&mut self, fault: &Fault) {
+        let folder = self.folder.display();
+        if std::mem::replace(&mut self.trouble, true) {
+            return;
+        }
+        match fault {
+            Fault::Io(error) => log::warn!("the history cannot be kept in {folder}: {error}; the chat goes on"),
+            Fault::Taken => log::warn!("the history cannot be kept in {folder}: another run keeps it"),
+        }
+    }
+
+    fn try_keep(&mut self) -> Result<(), Fault> {
+        while !self.pending.is_empty() {
+            self.ready()?;
+            self.write_some()?;
+        }
+        if self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC) {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file of this month, or of a later one if there is any: a clock that was wrong does not have files
+    /// out of order.
+    fn ready(&mut self) -> Result<(), Fault> {
+        if self.lock.is_none() {
+            self.lock = Some(lock(&self.folder)?.ok_or(Fault::Taken)?);
+        }
+        let month = Month::of(Timestamp::now());
+        if self.open.as_ref().is_some_and(|open| open.month >= month) {
+            return Ok(());
+        }
+        self.sync()?;
+        let newest = month::newest(&self.folder)?.map(|(newest, _)| newest);
+        let month = newest.map_or(month.clone(), |newest| newest.max(month));
+        let path = month.path(&self.folder);
+        let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        // What a write that failed may have left.
+        month::cut_torn_line(&path)?;
+        let length = file.metadata()?.len();
+        if length == 0
+            && let Some(folder) = &self.lock
+        {
+            folder.sync_all()?;
+        }
+        self.open = Some(Open { month, file, length });
+        Ok(())
+    }
+
+    /// Writes some of what waits: whole lines, or none.
+    fn write_some(&mut self) -> Result<(), Fault> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let mut bytes = Vec::with_capacity(WRITE_BYTES + WRITE_BYTES / 4);
+        let mut ends = Vec::new();
+        for post in &self.pending {
+            line::push(&post.frame, &mut bytes);
+            ends.push(bytes.len());
+            if bytes.len() >= WRITE_BYTES {
+                break;
+            }
+        }
+        let (written, result) = write_counted(&mut open.file, &bytes);
+        let whole = ends.iter().take_while(|end| **end <= written).count();
+        let whole_bytes = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+        self.pending.drain(..whole);
+        open.length += whole_bytes as u64;
+        if whole > 0 {
+            self.dirty_since.get_or_insert_with(Instant::now);
+        }
+        if result.is_err() && written > whole_bytes && open.file.set_len(open.length).is_err() {
+            // It is cut when the file is opened again.
+            self.open = None;
+        }
+        Ok(result?)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // Once: after a failure the system may take for written what is not.
+        if self.dirty_since.take().is_some()
+            && let Some(open) = &self.open
+        {
+            open.file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// What has come until the end is tried once; what is left out is counted.
+    fn finish(mut self, inbox: &Receiver<Batch>) {
+        self.pending.extend(inbox.try_iter().flatten());
+        let fault = self.try_keep().and_then(|()| Ok(self.sync()?)).err();
+        if let Some(fault) = fault {
+            self.tell(&fault);
+        }
+        if !self.pending.is_empty() {
+            log::warn!("the last {} messages are missing in the history", self.pending.len());
+        }
+    }
+}
+
+/// Writes as much as can be written; how much that was.
+fn write_counted(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}

@@ -1,0 +1,41 @@
+//! The address book: where sessions may be dialled, by their own word.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::choice::{Candidate, Rings};
+use crate::room::address::may_dial;
+use crate::wire::record::FeedId;
+
+/// Addresses that may be dialled, per session, from its newest join.
+#[derive(Debug, Default)]
+pub(in crate::room) struct Book(BTreeMap<FeedId, Arc<[SocketAddr]>>);
+
+impl Book {
+    /// Keeps the addresses of a join that may be dialled, given the link that brought it.
+    pub(in crate::room) fn learn(&mut self, session: FeedId, addresses: &[SocketAddr], through: Option<IpAddr>) {
+        let usable = |addr: &&SocketAddr| addr.port() != 0 && through.is_some_and(|via| may_dial(addr.ip(), via));
+        self.0.insert(session, addresses.iter().filter(usable).copied().collect());
+    }
+
+    pub(in crate::room) fn forget(&mut self, session: &FeedId) {
+        self.0.remove(session);
+    }
+
+    /// How many sessions take memory here.
+    pub(in crate::room) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A session, if it can be dialled.
+    pub(in crate::room) fn candidate(&self, session: FeedId) -> Option<Candidate> {
+        let addresses = self.0.get(&session).filter(|addresses| !addresses.is_empty())?;
+        Some(Candidate { session, addresses: Arc::clone(addresses) })
+    }
+
+    /// Those of some sessions that can be dialled.
+    pub(in crate::room) fn rings(&self, sessions: impl Iterator<Item = FeedId>) -> Rings {
+        Rings::new(sessions.filter_map(|session| self.candidate(session)).collect())
+    }
+}

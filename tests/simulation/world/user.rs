@@ -1,0 +1,111 @@
+//! What the users of a world see, held against what was said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hobnob::room::Room;
+use hobnob::room::event::{Event, Outcome};
+use hobnob::wire::Frame;
+use hobnob::wire::record::{Body, FeedId, Label, Post};
+
+use super::{Node, World};
+
+/// What a node has shown to its user.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// Says by feed, in the order shown.
+    pub(crate) says: BTreeMap<FeedId, Vec<u64>>,
+    pub(crate) missed: BTreeMap<String, u64>,
+    pub(crate) members: BTreeSet<String>,
+    pub(crate) joined: u64,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) undelivered: Vec<String>,
+    /// Messages that it was told to have missed, and was not shown: only the last ones are.
+    pub(crate) left_out: u64,
+    /// The first that it was shown had been said before.
+    pub(crate) came_late: bool,
+    /// Says of the past since it was told last how many there were.
+    earlier: u64,
+    pub(crate) forked: u64,
+}
+
+impl World {
+    /// Remembers what an author first sent: nothing else may ever be shown under that number.
+    pub(super) fn note_posted(&mut self, node: usize, frame: &Frame) {
+        let Some(label) = Label::read(frame) else { return };
+        if label.feed.author == self.nodes[node].identity.id() && label.feed.session == self.nodes[node].session {
+            self.posted.entry((label.feed, label.number)).or_insert_with(|| Arc::clone(frame));
+        }
+    }
+
+    /// Takes what a room gives to be kept, and checks it: each post once, and in its author's order.
+    fn keep(&mut self, node: usize) {
+        let Node { room: Some(room), kept: Some(kept), .. } = &mut self.nodes[node] else { return };
+        let mut frames = Vec::new();
+        while let Some(post) = room.next_kept() {
+            let last = kept.iter().rev().find(|kept| kept.feed == post.feed).map_or(0, |kept| kept.number);
+            assert!(last < post.number, "n{node} keeps {:?} {} after {last}", post.feed, post.number);
+            frames.push(Arc::clone(&post.frame));
+            kept.push(post);
+        }
+        // It may be passed on by a later life only.
+        for frame in frames {
+            self.note_posted(node, &frame);
+        }
+    }
+
+    /// Whether a post of that number was ever sent and says something.
+    pub(crate) fn is_say(&self, feed: FeedId, number: u64) -> bool {
+        let frame = self.posted.get(&(feed, number));
+        let post = frame.and_then(|frame| Post::decode(frame).ok());
+        post.is_some_and(|post| matches!(post.body, Body::Say { .. }))
+    }
+
+    /// Takes what a room shows, and checks it: once, in order, and as its author said it.
+    pub(super) fn show(&mut self, node: usize) {
+        self.keep(node);
+        if self.now < self.nodes[node].unread_until {
+            return;
+        }
+        while let Some(event) = self.nodes[node].room.as_mut().and_then(Room::next_event) {
+            if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
+                eprintln!("{:>8} n{node} sees {event:?}", self.now);
+            }
+            let shown = &mut self.nodes[node].shown;
+            match event {
+                Event::Said { post, backlog, .. } => {
+                    shown.came_late |= backlog && shown.says.is_empty();
+                    let numbers = shown.says.entry(post.feed).or_default();
+                    if let Some(last) = numbers.last() {
+                        assert!(*last < post.number, "n{node} saw {:?} {} after {last}", post.feed, post.number);
+                    }
+                    numbers.push(post.number);
+                    shown.earlier += u64::from(backlog);
+                    if self.liars.contains(&post.feed.author) {
+                        // It may say what it likes, in its own name.
+                    } else if let Some(frame) = self.posted.get(&(post.feed, post.number)) {
+                        assert_eq!(*frame, post.frame, "n{node} saw an altered post");
+                    } else {
+                        assert_eq!(post.feed.author, self.nodes[node].identity.id(), "n{node} saw a forged post");
+                    }
+                }
+                Event::Recovered(told) => {
+                    shown.left_out += told.count.saturating_sub(std::mem::take(&mut shown.earlier));
+                }
+                Event::Joined { member, .. } => {
+                    shown.joined += 1;
+                    assert!(shown.members.insert(member.id.to_string()), "n{node} saw {} join twice", member.nick);
+                }
+                Event::Left { member, .. } | Event::Lost { member, .. } => {
+                    assert!(shown.members.remove(&member.id.to_string()), "n{node} saw {} go unjoined", member.nick);
+                }
+                Event::Gap { from, missed } => *shown.missed.entry(from.id.to_string()).or_default() += missed,
+                Event::Undelivered { missing } => {
+                    shown.undelivered = missing.iter().map(|person| person.nick.to_string()).collect();
+                }
+                Event::Forked(_) => shown.forked += 1,
+                _ => {}
+            }
+        }
+    }
+}
