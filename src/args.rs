@@ -14,7 +14,7 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use crate::addr::{AddrError, PORT, PeerAddr};
-use crate::limits::{NICK_BYTES_MAX, TICKET_ADDRESSES_MAX};
+use crate::limits::{NICK_BYTES_MAX, RANK_DEFAULT, TICKET_ADDRESSES_MAX};
 use crate::moment::{self, MomentError};
 use crate::ticket::Ticket;
 use crate::token::TokenError;
@@ -95,6 +95,15 @@ pub struct Args {
     /// Accept no peers.
     #[arg(long, conflicts_with = "listen")]
     pub no_listen: bool,
+
+    /// Found the room in hub mode: all link to one member, and when it goes, to another one who takes over. Who joins
+    /// follows what the room is.
+    #[arg(long, conflicts_with = "no_mesh")]
+    pub hub: bool,
+
+    /// How much this node wants to be the hub, from 0, never, to 255.
+    #[arg(long, value_name = "N", default_value_t = RANK_DEFAULT)]
+    pub rank: u8,
 
     /// Link only to the PEERs named and to those who dial this node; announce no address.
     #[arg(long)]

@@ -217,6 +217,10 @@ pub const LINK_CHATTER: Rate = Rate { burst: 256, window_ms: 60_000 };
 /// closed (`flood`).
 pub const LINK_LOSSES: Rate = Rate { burst: 3 * LOSSES.burst, window_ms: LOSSES.window_ms };
 
+/// What a link says of the hub: one sends a beat twice a second, and a word of each new one comes over each link, in a wild
+/// election some (a guess). Beyond, the link is closed (`flood`).
+pub const LINK_ELECTION: Rate = Rate { burst: 600, window_ms: 60_000 };
+
 /// How long after a gap notice the post behind it must have come; it is sent right behind it. Then the link is closed
 /// (`empty-gap`).
 pub const GAP_MS_MAX: u64 = FRAME_MS_LONGEST + FRAME_MS_MAX;
@@ -276,6 +280,69 @@ pub const DIALS_MAX: usize = 8;
 
 /// How long one TCP connect may take.
 pub const DIAL_MS_MAX: u64 = 4_000;
+
+// ---- the hub ------------------------------------------------------------------------------
+
+/// How often a hub says that it is there.
+pub const BEAT_MS: u64 = 500;
+
+/// Silence after which a hub is suspected: three beats,
+pub const HUB_DOWN_MS: u64 = 3 * BEAT_MS;
+
+/// plus a random part, so that not all ask at once.
+pub const HUB_DOWN_JITTER_MS: u64 = 250;
+
+/// How much later each member claims to be the hub than the one before it: more than a round trip, so that one claim
+/// is made in most cases (simulated).
+pub const STAGGER_MS: u64 = 200;
+
+/// Members who wait longer than the one before them; the rest waits as long as the last of these.
+pub const STAGGER_POSITIONS_MAX: u64 = 10;
+
+/// A random part of that.
+pub const STAGGER_JITTER_MS: u64 = 50;
+
+/// Links that are asked for the hub at a time.
+pub const PROBED_LINKS_MAX: usize = 5;
+
+/// The longest pause between two rounds of questions.
+pub const PROBE_PAUSE_MS_MAX: u64 = 8_000;
+
+/// How far an epoch may be above the highest one known, and one more for every second since: a room in two parts may have
+/// changed its hub so often in the other one (a guess). What is above is not believed, so that nobody counts the
+/// epochs up to their end.
+pub const EPOCH_JUMP_MAX: u64 = 64;
+
+/// Handovers of a hub to a greater claim. A cut that heals brings one. Beyond, the claim is not answered: nobody makes
+/// the room hop.
+pub const HANDOVERS: Rate = Rate { burst: 3, window_ms: 180_000 };
+
+/// How long a hub that kept back posts is not followed again.
+pub const DISTRUSTED_MS: u64 = 600_000;
+
+/// How many of those are remembered. Beyond, the oldest is forgotten.
+pub const DISTRUSTED_MAX: usize = 64;
+
+/// Spare links that a member keeps beside the one to the hub.
+pub const HUB_SPARES: usize = 2;
+
+/// How often the newest numbers are told on a spare link.
+pub const SPARE_NEWS_MS: u64 = 2_000;
+
+/// How long a hub has to bring what a spare link tells of. Then it is fetched there.
+pub const WITHHELD_MS: u64 = 2_000;
+
+/// Beats that the hub must have sent in that time: they come behind the posts that wait for the same link.
+pub const WITHHELD_BEATS: u64 = WITHHELD_MS / BEAT_MS - 1;
+
+/// How long a new hub has to catch up before what it does not bring is held against it.
+pub const HUB_SETTLES_MS: u64 = 10_000;
+
+/// How long a hub that leaves waits until all have moved to the next one.
+pub const HANDING_OVER_MS_MAX: u64 = 1_000;
+
+/// The rank of a member of which nothing else was said: in the middle.
+pub const RANK_DEFAULT: u8 = 128;
 
 // ---- the log ------------------------------------------------------------------------------
 
@@ -592,4 +659,6 @@ const _: () = assert!(
 const _: () = assert!(MEMBERS_MAX < FEEDS_MAX && SESSIONS_PER_AUTHOR_MAX < FEEDS_MAX, "there is room for the others");
 const _: () = assert!(MEMBERS_MAX <= ROSTER_NOTICES_MAX, "a newcomer is told of each member");
 const _: () = assert!(LOST_GRACE_MS < LOST_AGAIN_MS, "a claim counts before it is made again");
+const _: () = assert!(HUB_DOWN_MS >= 3 * BEAT_MS, "two beats may be missed");
+const _: () = assert!(WITHHELD_BEATS > 0, "a hub that is silent is not accused of more");
 const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

@@ -21,7 +21,7 @@ use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
 use hobnob::ticket::Ticket;
-use hobnob::wire::record::{Domain, Nick};
+use hobnob::wire::record::{Domain, Mode, Nick};
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
@@ -274,6 +274,13 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         session: getrandom::u64()? % NUMBER_MAX + 1,
         nick,
         room,
+        mode: match () {
+            () if args.hub => Mode::Hub,
+            // Nobody is there to learn it from.
+            () if named.is_empty() => Mode::Mesh,
+            () => Mode::Any,
+        },
+        rank: args.rank,
         reach: match () {
             () if args.no_mesh || passing => Reach::NamedOnly,
             () if args.no_listen => Reach::Undialable,

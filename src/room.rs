@@ -11,6 +11,7 @@
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::identity::Id;
 use crate::limits::{
@@ -25,11 +26,13 @@ mod address;
 mod boundary;
 mod bucket;
 mod door;
+mod election;
 pub mod event;
 mod feeds;
 mod flood;
 mod greet;
 mod hole;
+mod hub;
 pub mod intake;
 mod links;
 mod local;
@@ -64,7 +67,7 @@ use rng::Rng;
 
 pub use boundary::{Arrival, Config, DialFailure, Input, Named, Now, Output};
 pub use links::LinkId;
-pub use overlay::{DialId, Reach, Target};
+pub use overlay::{DialId, Reach, Shape, Target};
 pub use past::Past;
 pub use recall::Wanted;
 
@@ -90,6 +93,7 @@ pub struct Room {
     members_counted_at: u64,
     overlay: Overlay,
     book: Book,
+    hub: hub::Hub,
     plan_due: bool,
     pace: pace::Pace,
     local: local::Local,
@@ -153,6 +157,7 @@ impl Room {
             members_counted_at: now.mono,
             overlay: Overlay::new(me, config.reach, &config.named),
             book: Book::default(),
+            hub: hub::Hub::new(config.mode, me),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
@@ -295,6 +300,11 @@ impl Room {
             }
             Control::Ping { token } => self.send(link, &Control::Pong { token }, out),
             Control::Exit { reason, .. } => self.exit_arrived(link, End::from_word(&reason), out),
+            Control::Mode { mode } => self.mode_arrived(link, mode, out),
+            Control::Beat(beat) => self.beat_arrived(link, &beat, out),
+            Control::Handover(handover) => self.handover_arrived(&handover, out),
+            Control::Probe {} => self.probe_arrived(link, out),
+            Control::Follow { hub } => self.follow_arrived(link, hub, out),
             Control::Pong { .. } | Control::Unknown => {}
         }
     }
@@ -302,6 +312,14 @@ impl Room {
     /// Queues a record for one link; a peer that asks and does not read is let go.
     fn send(&mut self, link: LinkId, control: &Control, out: &mut Vec<Output>) {
         self.send_frame(link, control.encode(), out);
+    }
+
+    /// Queues a record for some links.
+    fn send_all(&mut self, links: &[LinkId], control: &Control, out: &mut Vec<Output>) {
+        let frame = control.encode();
+        for link in links {
+            self.send_frame(*link, Arc::clone(&frame), out);
+        }
     }
 
     fn send_frame(&mut self, link: LinkId, frame: Frame, out: &mut Vec<Output>) {
@@ -335,6 +353,7 @@ impl Room {
         self.check_links(out);
         self.post_due(out);
         self.watch_vanished(out);
+        self.elect(out);
         self.start_dials(out);
         if now >= self.next_half_second_at {
             self.next_half_second_at = now + 500;
@@ -361,6 +380,7 @@ impl Room {
             for link in self.links.values_mut() {
                 link.forgive(late);
             }
+            self.hub.election.forgive(late);
         }
     }
 
@@ -401,6 +421,7 @@ impl Room {
             self.show_roster();
         }
         self.answer_late(out);
+        self.review_hub(out);
         self.tell_recovered();
         self.end_step(out);
         self.local.compact(&self.log);

@@ -18,7 +18,7 @@ use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
 use hobnob::wire::record::{
-    Ack, Body, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    Ack, Body, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, Record, VERSION,
 };
 use hobnob::wire::secure::{NOISE, PREAMBLE_NOISE, PREAMBLE_PLAIN};
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn posts() -> Vec<Post> {
     let addresses: [SocketAddr; 2] =
         ["192.0.2.7:4646".parse().expect("an address"), "[2001:db8::7]:4646".parse().expect("an address")];
     vec![
-        post(1, false, &Draft::Join { addresses: &addresses, passing: false }),
+        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None }),
         worked(),
         post(3, false, &Draft::Say { text: "waves", action: true, part: false }),
         post(4, false, &Draft::Nick),
@@ -89,7 +89,7 @@ fn controls() -> Vec<Control> {
         id: author,
         session,
         room: ROOM.to_owned(),
-        mode: "mesh".to_owned(),
+        mode: Mode::Mesh,
         nick: Nick::new("ada").expect("a nick"),
         seen: [192, 0, 2, 9].into(),
         listens: true,

@@ -210,6 +210,7 @@ fn status(listening: Option<&str>, shown: &[&str]) -> Status {
         room: "tea".to_owned(),
         me: Person { id: host(), nick: Nick::new("alice").unwrap() },
         session: 1,
+        hub: None,
         listening: listening.map(|addr| addr.parse().unwrap()),
         addresses: shown.iter().map(|addr| addr.parse().unwrap()).collect(),
         links: Vec::new(),

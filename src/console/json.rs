@@ -12,7 +12,7 @@ use super::print::{self, Protection, answer, notice, timestamp};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, LinkStatus, Member, Peer, Person, Recovered, Status};
+use crate::room::event::{Event, HubStatus, LinkStatus, Member, Peer, Person, Recovered, Status};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
@@ -59,6 +59,7 @@ pub fn push_status(status: &Status, protection: Protection, out: &mut String) {
         "secret": protection.secret,
         "encrypted": protection.encrypted,
         "listening": status.listening,
+        "hub": status.hub.as_ref().map(hub),
         "links": links,
         "dialling": dialling,
         "members": status.members,
@@ -100,6 +101,17 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         }
         Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
+        Event::Hub { hub, myself, epoch, former, gone } => (
+            "hub",
+            json!({
+                "id": hub.id,
+                "nick": hub.nick,
+                "epoch": epoch,
+                "myself": myself,
+                "former": former.as_ref().map(person),
+                "gone": gone,
+            }),
+        ),
         Event::Gap { from, missed } => ("gap", json!({ "from": person(from), "missed": missed })),
         Event::Recovered(Recovered { count, from, to }) => {
             let [from, to] = [from, to].map(|at| time(timestamp(*at)));
@@ -163,6 +175,17 @@ fn message(post: &Post, me: Id) -> Value {
         "mine": author == me,
         "action": action,
         "part": part,
+    })
+}
+
+fn hub(hub: &HubStatus) -> Value {
+    json!({
+        "hub": hub.person.as_ref().map(person),
+        "myself": hub.myself,
+        "reached": hub.reached,
+        "since": time(timestamp(hub.since)),
+        "epoch": hub.epoch,
+        "links": hub.links,
     })
 }
 

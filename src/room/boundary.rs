@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::identity::{Id, Identity};
 use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::record::{Ack, Channel, Control, FeedId, Nick, Post};
+use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
 
 use super::event::{Command, Outcome, Said};
 use super::{DialId, LinkId, Reach, Target};
@@ -54,6 +54,10 @@ pub struct Config {
     pub nick: Nick,
     /// The room's name.
     pub room: String,
+    /// What the room is: the founder's word, or `Any` where it is to be learnt from others.
+    pub mode: Mode,
+    /// How much this node wants to be the hub; 0 is never.
+    pub rank: u8,
     /// How this node takes part.
     pub reach: Reach,
     /// Where peers are accepted.

@@ -101,6 +101,19 @@ pub enum Event {
     },
     /// A catch-up is over.
     Recovered(Recovered),
+    /// Another member is the hub, and there is a link to it.
+    Hub {
+        /// Who.
+        hub: Person,
+        /// It is this very node.
+        myself: bool,
+        /// The epoch of its claim.
+        epoch: u64,
+        /// Who was it before.
+        former: Option<Person>,
+        /// That one is not here any more.
+        gone: bool,
+    },
     /// Posts that nobody has any more.
     Gap {
         /// Whose.
@@ -184,6 +197,8 @@ pub struct Status {
     pub listening: Option<SocketAddr>,
     /// Where others reach this node, as far as it knows and tells them.
     pub addresses: Vec<SocketAddr>,
+    /// In hub mode: the hub, as far as it is known.
+    pub hub: Option<HubStatus>,
     /// The links.
     pub links: Vec<LinkStatus>,
     /// Addresses that are being dialled, with the last failure.
@@ -196,6 +211,23 @@ pub struct Status {
     pub log_bytes: usize,
     /// Own bytes that not all members have confirmed.
     pub unconfirmed_bytes: u64,
+}
+
+/// The hub.
+#[derive(Debug, Clone)]
+pub struct HubStatus {
+    /// Who, as far as that is known.
+    pub person: Option<Person>,
+    /// It is this very node.
+    pub myself: bool,
+    /// There is a link to it, or it is this node.
+    pub reached: bool,
+    /// Since when we follow it, in milliseconds since 1970.
+    pub since: u64,
+    /// The epoch of its claim.
+    pub epoch: u64,
+    /// How many links it has, by its own word.
+    pub links: u64,
 }
 
 /// A link in a list.

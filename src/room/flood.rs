@@ -28,6 +28,7 @@ impl Room {
         }
         let (feed, number) = (post.feed, post.number);
         state.gap_followed(&feed, number);
+        state.brought_bytes += post.frame.len() as u64;
         let have = self.log.have(&feed);
         if number <= have {
             let own = state.is_linked_to(&feed.author);

@@ -109,7 +109,7 @@ impl Room {
             id: self.me.author,
             session: self.me.session,
             room: self.config.room.clone(),
-            mode: "mesh".to_owned(),
+            mode: self.hub.mode,
             nick: self.config.nick.clone(),
             seen: state.remote.ip(),
             listens: self.overlay.reach() == Reach::Dialable,
@@ -144,6 +144,7 @@ impl Room {
             }
             self.close(older, End::Duplicate, out);
         }
+        self.learn_mode(hello.mode, out);
         if dial.is_some() {
             self.say_hello(link, out);
         } else if self.has_too_many(link, &hello) {
@@ -165,7 +166,7 @@ impl Room {
             Some(End::Version)
         } else if hello.room != self.config.room {
             Some(End::Room)
-        } else if hello.mode != "mesh" {
+        } else if self.hub.mode.excludes(hello.mode) {
             Some(End::Mode)
         } else if hello.feed() == self.me {
             Some(End::Myself)
@@ -303,6 +304,7 @@ impl Room {
         self.catch_up_over(link, &paging.theirs, out);
         self.ask_new_link(link, out);
         self.serve(link, out);
+        self.introduce_hub(link, out);
         self.check_completion();
     }
 
@@ -424,6 +426,9 @@ impl Room {
             && matches!(end, End::Surplus | End::Full)
         {
             self.overlay.was_shed(session, self.now.mono);
+            if end == End::Full {
+                self.hub_is_full(session);
+            }
         }
         if end.is_refusal()
             && let Some(target) = self.links.get(&link).and_then(|state| self.overlay.target(state.dial?).cloned())
@@ -462,6 +467,7 @@ impl Room {
         if self.links.values().any(|other| other.session() == Some(session)) {
             return;
         }
+        self.hub_link_gone(session);
         match end {
             End::Surplus => {}
             End::Full | End::Banned | End::Flood | End::Forked | End::Clock => {
@@ -479,6 +485,9 @@ impl Room {
         match failure {
             DialFailure::Unreached(why) => {
                 self.unreached(&target, why);
+                if let Some(session) = self.overlay.sought(&target) {
+                    self.hub_unreached(session);
+                }
                 if let Target::Member { session, .. } = target {
                     self.doubt_unreached(session);
                 }
@@ -512,6 +521,7 @@ impl Room {
                 self.overlay.rings()
             };
             let lost = self.roster.lost().into_iter().filter_map(|session| self.book.candidate(session));
+            self.overlay.set_shape(self.shape());
             self.overlay.plan(rings, lost, self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
@@ -522,6 +532,9 @@ impl Room {
 
     /// Gives up links between dialable nodes that neither side needs: one at a time, the oldest first.
     pub(super) fn shed_surplus(&mut self, out: &mut Vec<Output>) {
+        if self.hub.is_on() {
+            return self.shed_beside_hub(out);
+        }
         let shared = self.links.iter().filter(|(_, link)| link.is_ready() && link.is_shared_out(true));
         if self.overlay.reach() != Reach::Dialable || shared.clone().count() <= MESH_LINKS_MAX {
             return;

@@ -110,6 +110,14 @@ pub(super) struct Link {
     pub(super) asked: BTreeMap<FeedId, u64>,
     /// Gap notices that no post has followed yet, since when.
     pub(super) gaps: BTreeMap<FeedId, u64>,
+    /// In hub mode: the hub from which the peer has posts, as it says,
+    pub(super) follows: Option<FeedId>,
+    /// whether we have posts from the same, so that this link carries none,
+    pub(super) is_spare: bool,
+    /// when it is told the newest numbers next,
+    pub(super) news_at: u64,
+    /// and how much it has brought.
+    pub(super) brought_bytes: u64,
     pub(super) meter: Meter,
     /// Bytes handed to the writer and not written yet.
     pub(super) queued_bytes: usize,
@@ -151,6 +159,10 @@ impl Link {
             untold: BTreeSet::new(),
             asked: BTreeMap::new(),
             gaps: BTreeMap::new(),
+            follows: None,
+            is_spare: false,
+            news_at: 0,
+            brought_bytes: 0,
             meter: Meter::default(),
             queued_bytes: 0,
             drained_at: now,

@@ -4,7 +4,7 @@
 //! want each of them, and to quiet each of them again. Posts are not counted here: they are served by bytes,
 //! in turn, and a paste is no offence.
 
-use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ENTRIES_PER_ASK, LINK_LOSSES, LINK_NEW_FEEDS};
+use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ELECTION, LINK_ENTRIES_PER_ASK, LINK_LOSSES, LINK_NEW_FEEDS};
 use crate::wire::record::Control;
 
 use super::bucket::Bucket;
@@ -14,6 +14,7 @@ use super::bucket::Bucket;
 pub(super) struct Meter {
     asks: Bucket,
     chatter: Bucket,
+    election: Bucket,
     new_feeds: Bucket,
     losses: Bucket,
 }
@@ -27,6 +28,11 @@ impl Meter {
                 self.asks.pour(1 + feeds.len() as u64 / LINK_ENTRIES_PER_ASK, LINK_ASKS, now)
             }
             Control::Want { .. } | Control::Quiet { .. } | Control::Gap { .. } => self.asks.pour(1, LINK_ASKS, now),
+            Control::Mode { .. }
+            | Control::Beat(_)
+            | Control::Handover(_)
+            | Control::Probe {}
+            | Control::Follow { .. } => self.election.pour(1, LINK_ELECTION, now),
             Control::Ping { .. } | Control::Pong { .. } | Control::Unknown => self.chatter.pour(1, LINK_CHATTER, now),
         }
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use crate::identity::Id;
 use crate::limits::{
-    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, LOST_PEERS_MAX, MESH_FULL_PEERS_MAX,
-    MESH_LINKS_UNDIALABLE, MESH_RINGS, SMALL_ROOM_MEMBERS,
+    DIAL_PAUSE_MS_MAX, DIAL_PAUSE_MS_MIN, DIAL_PAUSE_SMALL_ROOM_MS_MAX, DIALS_MAX, HUB_SPARES, LOST_PEERS_MAX,
+    MESH_FULL_PEERS_MAX, MESH_LINKS_UNDIALABLE, MESH_RINGS, SMALL_ROOM_MEMBERS,
 };
 use crate::wire::record::FeedId;
 
@@ -58,6 +58,16 @@ pub enum Target {
     },
 }
 
+/// What kind of links is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// Those of equals.
+    #[default]
+    Mesh,
+    /// One to the hub, as far as it is known, and some spare ones.
+    Star(Option<FeedId>),
+}
+
 /// How a node takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
@@ -75,6 +85,7 @@ pub enum Reach {
 pub struct Overlay {
     me: FeedId,
     reach: Reach,
+    shape: Shape,
     named: BTreeMap<String, Attempt>,
     /// Who has to answer there, where that is known.
     hosts: BTreeMap<String, Id>,
@@ -106,6 +117,7 @@ impl Overlay {
         Self {
             me,
             reach,
+            shape: Shape::default(),
             named: named.iter().map(|peer| (peer.addr.clone(), Attempt::new(0))).collect(),
             hosts: named.iter().filter_map(|peer| Some((peer.addr.clone(), peer.key?))).collect(),
             members: BTreeMap::new(),
@@ -129,6 +141,27 @@ impl Overlay {
 
     pub(super) fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// From the next plan on.
+    pub(super) fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
+    /// The hub, if there is one and it is somebody else.
+    fn hub(&self) -> Option<FeedId> {
+        match self.shape {
+            Shape::Star(hub) => hub.filter(|hub| *hub != self.me),
+            Shape::Mesh => None,
+        }
+    }
+
+    /// Who was looked for by a dial: for an address that the user named, who answered there before.
+    pub(super) fn sought(&self, target: &Target) -> Option<FeedId> {
+        match target {
+            Target::Named(name) => self.named.get(name)?.node,
+            Target::Member { session, .. } => Some(*session),
+        }
     }
 
     /// Whether every named peer has refused us.
@@ -187,11 +220,16 @@ impl Overlay {
                 let others = others.filter(|other| networks.admit(&other.addresses));
                 return (others.map(|other| (other.session, Arc::clone(&other.addresses))).collect(), None);
             }
+            Reach::Dialable if self.shape != Shape::Mesh => HUB_SPARES,
             Reach::Dialable => MESH_RINGS,
         };
+        let hub = self.hub().filter(|_| rings > 0);
+        if let Some(hub) = hub.and_then(|hub| self.rings.find(&hub)) {
+            chosen.insert(hub.session, Arc::clone(&hub.addresses));
+        }
         for ring in 0..rings {
             let mut retries = DIAL_RETRIES_MAX;
-            for candidate in self.rings.following(self.me, ring) {
+            for candidate in self.rings.following(self.me, ring).filter(|other| Some(other.session) != hub) {
                 let Candidate { session, addresses } = candidate;
                 let has_failed = self.members.get(session).is_some_and(Attempt::has_failed);
                 if let Some(free_at) = self.passed_over_until(candidate, now) {
@@ -214,7 +252,7 @@ impl Overlay {
 
     /// Whether all link to all.
     fn is_small(&self) -> bool {
-        self.peers <= MESH_FULL_PEERS_MAX
+        self.shape == Shape::Mesh && self.peers <= MESH_FULL_PEERS_MAX
     }
 
     /// Until when a member is not dialled: it did not answer and its pause is not over, or others were looked for at all
@@ -242,7 +280,11 @@ impl Overlay {
 
     /// Whether we or the other side link to each other by plan.
     pub fn needs(&self, session: &FeedId) -> bool {
-        self.desired.contains(session) || self.is_small() || self.rings.would_choose(*session, self.me, MESH_RINGS)
+        let rings = if self.shape == Shape::Mesh { MESH_RINGS } else { HUB_SPARES };
+        self.desired.contains(session)
+            || self.is_small()
+            || self.shape == Shape::Star(Some(self.me))
+            || self.rings.would_choose(*session, self.me, rings, self.hub())
     }
 
     /// The dials to start now. `linked` are the sessions to which there is a link.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, WHY_BYTES_MAX};
+use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, RANK_DEFAULT, WHY_BYTES_MAX};
 use crate::wire::end::End;
 use crate::wire::record::{Draft, FeedId, Header, Post};
 
@@ -27,6 +27,8 @@ pub(super) enum Ending {
     Open,
     /// The input is over, and the members confirm.
     Confirming(Confirmation),
+    /// We were the hub, and members move to the next one.
+    HandingOver { deadline: u64, why: String, outcome: Outcome },
     /// Goodbye is said; the links are being emptied.
     Leaving { deadline: u64, outcome: Outcome },
     /// All is done.
@@ -63,7 +65,8 @@ impl Room {
     /// Joins, or joins anew.
     pub(super) fn post_join(&mut self, out: &mut Vec<Output>) {
         let addresses = self.announced.addresses.clone();
-        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing }, out);
+        let rank = Some(self.config.rank).filter(|rank| *rank != RANK_DEFAULT);
+        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank }, out);
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
@@ -97,7 +100,7 @@ impl Room {
 
     /// What is due by the clock: a mark, a renewed join.
     pub(super) fn post_due(&mut self, out: &mut Vec<Output>) {
-        if matches!(self.ending, Ending::Leaving { .. } | Ending::Over) {
+        if matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over) {
             return;
         }
         let insist = self.config.passing;
@@ -132,6 +135,12 @@ impl Room {
             Ending::Confirming(_) => {
                 if !self.give_up_waiting(out) {
                     self.confirm_step(out);
+                }
+            }
+            Ending::HandingOver { deadline, why, outcome } => {
+                if self.now.mono >= *deadline || self.has_no_followers() {
+                    let (why, outcome) = (why.clone(), *outcome);
+                    self.say_goodbye(&why, outcome, out);
                 }
             }
             Ending::Leaving { deadline, outcome } => {
@@ -227,9 +236,16 @@ impl Room {
     // ---- goodbye --------------------------------------------------------------------------------------
 
     fn leave(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
-        if matches!(self.ending, Ending::Leaving { .. } | Ending::Over) {
+        if matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over) {
             return;
         }
+        match self.hand_over_to_leave(out) {
+            Some(deadline) => self.ending = Ending::HandingOver { deadline, why: why.to_owned(), outcome },
+            None => self.say_goodbye(why, outcome, out),
+        }
+    }
+
+    fn say_goodbye(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
         self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
         let mut end = why.len().min(WHY_BYTES_MAX);
         while !why.is_char_boundary(end) {
@@ -245,9 +261,11 @@ impl Room {
         }
         // A new peer has hardly had the time to ask for what it lacks.
         let is_new = self.now.mono < link.ready_at + ASKING_MS;
+        // Without a hub every link asks for what it is told of.
+        let is_hubless = self.is_hubless();
         let is_owed = |(feed, outgoing): (&FeedId, &Outgoing)| match outgoing {
             Outgoing::Open { cursor } => *cursor <= self.log.newest(feed),
-            Outgoing::Quiet { .. } => is_new && link.known(feed) < self.log.newest(feed),
+            Outgoing::Quiet { .. } => (is_new || is_hubless) && link.known(feed) < self.log.newest(feed),
         };
         link.queued_bytes == 0 && !link.outgoing.iter().any(is_owed)
     }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS};
+use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS, WITHHELD_MS};
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId};
 
+use super::hub::Progress;
 use super::links::{Incoming, Link, Outgoing};
 use super::{LinkId, Output, Room};
 
@@ -33,6 +34,8 @@ struct Lack {
     tries: u32,
     /// A link that came up has more: how old what was missed has to be.
     recovered_age: Option<u64>,
+    /// How far the hub was then.
+    hub: Option<Progress>,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,13 @@ impl Pulls {
     /// Whether something that was missed is on its way.
     pub(super) fn are_catching_up(&self) -> bool {
         self.lacking.values().any(|lack| lack.recovered_age.is_some())
+    }
+
+    /// Who brings posts has changed: all that is lacking is looked at anew.
+    pub(super) fn look_again(&mut self) {
+        for lack in self.lacking.values_mut() {
+            (lack.check_at, lack.hub) = (0, None);
+        }
     }
 
     pub(super) fn are_under_way(&self) -> bool {
@@ -144,6 +154,9 @@ impl Room {
         }
         if number > have && feed != self.me {
             self.lack(feed, STALE_MS);
+            if self.is_hubless() {
+                self.pull_if_stale(feed, out);
+            }
         }
         self.hole_told(link, feed, number, out);
     }
@@ -219,7 +232,9 @@ impl Room {
         let have = self.log.have(&feed);
         let closed = |state: &Link| {
             let incoming = state.incoming.get(&feed);
-            state.is_ready() && incoming.is_some_and(|state| !state.open && !state.hushed && state.known <= have)
+            state.is_ready()
+                && !state.is_spare
+                && incoming.is_some_and(|state| !state.open && !state.hushed && state.known <= have)
         };
         let links: Vec<LinkId> = self.links.iter().filter(|(_, state)| closed(state)).map(|(id, _)| *id).collect();
         for link in links {
@@ -239,6 +254,7 @@ impl Room {
 
     fn pull_if_stale(&mut self, feed: FeedId, out: &mut Vec<Output>) {
         let (have, now) = (self.log.have(&feed), self.now.mono);
+        let patience_ms = self.patience_ms(&feed, have);
         let telling = |state: &Link| state.is_ready() && state.known(&feed) > have;
         let pull = self.pulls.under_way.get(&feed);
         let Some(lack) = self.pulls.lacking.get_mut(&feed) else { return };
@@ -246,7 +262,7 @@ impl Room {
             return self.give_up_pull(feed);
         }
         let progress_at = self.log.feed(&feed).map_or(0, |feed| feed.progress_at);
-        let (since, patience_ms) = pull.map_or((lack.since, STALE_MS), |pull| (pull.since, lack.patience_ms));
+        let (since, patience_ms) = pull.map_or((lack.since, patience_ms), |pull| (pull.since, lack.patience_ms));
         let stale_at = since.max(progress_at) + patience_ms;
         if now < stale_at {
             lack.check_at = stale_at;
@@ -261,10 +277,24 @@ impl Room {
         }
         lack.tries += 1;
         lack.check_at = now + (lack.patience_ms << lack.tries.min(5)).min(PULL_PAUSE_MS_MAX);
-        if let Some((link, target)) = next.map(|(id, state)| (*id, state.known(&feed))) {
+        if let Some((link, target, is_spare)) = next.map(|(id, state)| (*id, state.known(&feed), state.is_spare)) {
             lack.check_at = now + lack.patience_ms;
+            let hub = lack.hub;
             self.pull(link, feed, target, out);
+            if is_spare {
+                self.fetched_from_spare(feed, link, hub);
+            }
         }
+    }
+
+    /// How long a feed of which somebody tells may stand still before it is asked for. What only spare links tell of comes from
+    /// the hub; without a hub nobody else brings it.
+    fn patience_ms(&self, feed: &FeedId, have: u64) -> u64 {
+        if self.is_hubless() {
+            return 0;
+        }
+        let mut telling = self.links.values().filter(|link| link.is_ready() && link.known(feed) > have);
+        if telling.all(|link| link.is_spare) { WITHHELD_MS } else { STALE_MS }
     }
 
     /// Nobody tells of anything newer any more, or nothing ever came: what a peer said is not believed for ever.
@@ -279,11 +309,11 @@ impl Room {
 
     /// Notes that a link has more of a feed, if there is room for one more that is lacking.
     pub(super) fn lack(&mut self, feed: FeedId, patience_ms: u64) -> bool {
-        let now = self.now.mono;
+        let (now, hub) = (self.now.mono, self.hub_progress());
         let lacking = &mut self.pulls.lacking;
         let has_room = lacking.len() < FEEDS_MAX || lacking.contains_key(&feed);
         if has_room {
-            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0, recovered_age: None };
+            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0, recovered_age: None, hub };
             let lack = lacking.entry(feed).or_insert(fresh);
             lack.check_at = now;
         }
@@ -295,7 +325,9 @@ impl Room {
         let links: Vec<LinkId> =
             self.links.iter().filter(|(_, link)| !link.untold.is_empty()).map(|(id, _)| *id).collect();
         for link in links {
-            self.tell_link(link, out);
+            if self.may_tell(link) {
+                self.tell_link(link, out);
+            }
         }
     }
 

@@ -19,6 +19,10 @@ pub struct View {
     pub have: BTreeMap<FeedId, u64>,
     /// Per link that is up, the peer's session and the bytes that wait for its socket.
     pub links: Vec<(FeedId, usize)>,
+    /// In hub mode: the hub from which this node has posts,
+    pub hub: Option<FeedId>,
+    /// and the highest epoch that it has seen or made.
+    pub epoch: u64,
     /// What the log takes.
     pub log_bytes: usize,
     /// What waits behind gaps.
@@ -37,6 +41,8 @@ impl Room {
             present: self.roster.present().map(|(feed, _)| *feed).collect(),
             have: kept.map(|(id, feed)| (*id, feed.have)).collect(),
             links: self.links.values().filter_map(|link| Some((link.session()?, link.queued_bytes))).collect(),
+            hub: self.followed_hub(),
+            epoch: self.hub_epoch(),
             log_bytes: self.log.bytes(),
             waiting_bytes: self.waiting_bytes(),
             sessions: self.roster.session_count(),
@@ -91,6 +97,7 @@ impl Room {
             session: self.me.session,
             listening: self.config.listening,
             addresses: self.announced.addresses.clone(),
+            hub: self.hub_status(),
             links: links.collect(),
             dialling: self.overlay.troubles(),
             members: members.len(),

@@ -29,6 +29,10 @@ impl Room {
                 continue;
             }
             match link.outgoing.get(&feed) {
+                None if link.is_spare => {
+                    link.outgoing.insert(feed, Outgoing::Quiet { told: number - 1 });
+                    link.untold.insert(feed);
+                }
                 None if from == Some(*id) || link.known(&feed) >= number => {}
                 None if link.lagging || link.outbox_is_full() => {
                     link.lagging = true;

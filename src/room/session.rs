@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) nick: Nick,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) passing: bool,
+    /// How much it wants to be the hub, where it has said so.
+    pub(super) rank: Option<u8>,
     /// The time of its first post, by its author's clock.
     pub(super) since: u64,
     /// The number of its newest post that was folded.
@@ -57,6 +59,7 @@ impl Session {
             nick: post.nick.clone(),
             addresses: Vec::new(),
             passing: false,
+            rank: None,
             since: post.at,
             last: 0,
             joined_at_number: 0,
@@ -75,9 +78,10 @@ impl Session {
         self.spoke_at = written_at;
         self.claims = self.claims.split_off(&post.number);
         match &post.body {
-            Body::Join { addresses, passing } => {
+            Body::Join { addresses, passing, rank } => {
                 self.addresses.clone_from(addresses);
                 self.passing = *passing;
+                self.rank = *rank;
                 self.joined_at_number = post.number;
             }
             Body::Leave { why } => self.left = Some(why.clone()),

@@ -15,6 +15,7 @@ use crate::limits::{NUMBER_MAX, ROOM_NAME_BYTES_MAX};
 mod ack;
 mod body;
 mod control;
+mod hub;
 mod json;
 mod nick;
 mod post;
@@ -23,7 +24,8 @@ mod seal;
 
 pub use ack::Ack;
 pub use body::Body;
-pub use control::{Control, Entry, Hello};
+pub use control::{Control, Entry, Hello, Mode};
+pub use hub::{Beat, Claim, Handover};
 pub use json::{encoded_byte_bytes, encoded_bytes};
 pub use nick::Nick;
 pub use post::{Draft, Header, Label, Post, is_post};

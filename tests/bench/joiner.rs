@@ -32,8 +32,12 @@ impl Guest {
         let nick = Nick::new(&text).map_err(wrong)?;
         let feed = FeedId { author: identity.id(), session: SESSION };
         let header = Header { feed, number: 1, at: wall_ms(), nick: &nick, ack: false };
-        let join =
-            Post::encode(&header, &Draft::Join { addresses: &[], passing: false }, &Domain::of_room(ROOM), &identity);
+        let join = Post::encode(
+            &header,
+            &Draft::Join { addresses: &[], passing: false, rank: None },
+            &Domain::of_room(ROOM),
+            &identity,
+        );
         Ok(Self { identity, nick: text, join: join.frame })
     }
 }

@@ -8,7 +8,8 @@ use hobnob::room::intake::read_frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::Ending;
 use hobnob::wire::record::{
-    Ack, Body, Control, Domain, Draft, Entry, Hello, Label, Nick, Post, Record, RecordError, encoded_bytes, is_post,
+    Ack, Body, Control, Domain, Draft, Entry, Hello, Label, Mode, Nick, Post, Record, RecordError, encoded_bytes,
+    is_post,
 };
 use proptest::prelude::*;
 
@@ -19,8 +20,8 @@ fn every_kind_of_post_goes_there_and_back() {
     let addresses: Vec<SocketAddr> =
         ["192.0.2.1:9000", "[2001:db8::1]:4646", "127.0.0.1:1"].map(|addr| addr.parse().unwrap()).to_vec();
     let drafts = [
-        Draft::Join { addresses: &addresses, passing: true },
-        Draft::Join { addresses: &[], passing: false },
+        Draft::Join { addresses: &addresses, passing: true, rank: None },
+        Draft::Join { addresses: &[], passing: false, rank: None },
         Draft::Say { text: "hello", action: false, part: false },
         Draft::Say { text: "", action: true, part: true },
         Draft::Nick,
@@ -49,7 +50,7 @@ fn every_control_record_goes_there_and_back() {
         id: author,
         session,
         room: "the <lobby>".to_owned(),
-        mode: "mesh".to_owned(),
+        mode: Mode::Mesh,
         nick: Nick::new("bob").unwrap(),
         seen: "2001:db8::7".parse().unwrap(),
         listens: true,

@@ -7,14 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hobnob::identity::Identity;
-use hobnob::limits::{LOG_BYTES_MAX, TICK_MS};
+use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT, TICK_MS};
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Past, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
-use hobnob::wire::record::{Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Label, Nick, Post};
+use hobnob::wire::record::{
+    Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Label, Mode, Nick, Post,
+};
 
 /// 2026 or so: the wall clock at the start of every test.
 pub(crate) const WALL_START: u64 = 1_790_000_000_000;
@@ -51,7 +53,7 @@ impl Author {
     }
 
     pub(crate) fn join(&mut self) -> Arc<Post> {
-        self.post(&Draft::Join { addresses: &[], passing: false })
+        self.post(&Draft::Join { addresses: &[], passing: false, rank: None })
     }
 
     pub(crate) fn say(&mut self, text: &str) -> Arc<Post> {
@@ -85,7 +87,7 @@ impl Author {
             id: self.feed.author,
             session: self.feed.session,
             room: "lobby".to_owned(),
-            mode: "mesh".to_owned(),
+            mode: Mode::Mesh,
             nick: self.nick.clone(),
             seen: "10.0.0.1".parse().unwrap(),
             listens: false,
@@ -143,6 +145,8 @@ pub(crate) fn config(seed: u8) -> Config {
         session: 1_000 + u64::from(seed),
         nick: Nick::new(&format!("n{seed}")).unwrap(),
         room: "lobby".to_owned(),
+        mode: Mode::Mesh,
+        rank: RANK_DEFAULT,
         reach: Reach::NamedOnly,
         listening: None,
         named: Vec::new(),

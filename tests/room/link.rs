@@ -4,7 +4,7 @@ use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LIN
 use hobnob::room::event::{Event, Outcome};
 use hobnob::room::{Arrival, Config, Named, Target};
 use hobnob::wire::end::End;
-use hobnob::wire::record::{Control, Entry};
+use hobnob::wire::record::{Control, Entry, Mode};
 
 use super::hand::{Author, Hand, Two, config, controls_of, two};
 
@@ -59,7 +59,7 @@ fn another_room_mode_or_version_is_refused() {
     let alice = Author::new(2, "alice");
     let (mut room, mut mode, mut version) = (alice.hello(), alice.hello(), alice.hello());
     room.room = "kitchen".to_owned();
-    mode.mode = "hub".to_owned();
+    mode.mode = Mode::Hub;
     version.version = 2;
     for (hello, end) in [(room, End::Room), (mode, End::Mode), (version, End::Version)] {
         let link = bob.connect(None, "10.0.0.2:5000");

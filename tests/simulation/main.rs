@@ -12,17 +12,18 @@
 #![expect(clippy::print_stderr, reason = "a failing seed is told")]
 
 mod cut;
+mod hub;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob::limits::{
-    LOG_BYTES_MAX, MESH_LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, WAITING_BYTES_TOTAL_MAX,
+    LOG_BYTES_MAX, MESH_LINKS_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, RANK_DEFAULT, WAITING_BYTES_TOTAL_MAX,
 };
 use hobnob::room::event::Outcome;
 use hobnob::room::rng::Rng;
 use hobnob::room::{Reach, View};
-use hobnob::wire::record::FeedId;
+use hobnob::wire::record::{FeedId, Mode};
 
 use world::{Node, Plan, World};
 
@@ -34,7 +35,7 @@ fn pick(rng: &mut Rng, bound: usize) -> usize {
 }
 
 fn plan(reach: Reach, named: Vec<usize>) -> Plan {
-    Plan { reach, named, passing: false, log_bytes_max: LOG_BYTES_MAX }
+    Plan { reach, mode: Mode::Mesh, rank: RANK_DEFAULT, named, passing: false, log_bytes_max: LOG_BYTES_MAX }
 }
 
 /// How the nodes of a run are linked.

@@ -17,7 +17,7 @@ use hobnob::room::rng::Rng;
 use hobnob::room::{Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
-use hobnob::wire::record::{Domain, FeedId, Nick, Post};
+use hobnob::wire::record::{Domain, FeedId, Mode, Nick, Post};
 
 use liar::Liar;
 use user::Shown;
@@ -94,6 +94,9 @@ impl Node {
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) reach: Reach,
+    /// What it takes the room for.
+    pub(crate) mode: Mode,
+    pub(crate) rank: u8,
     pub(crate) named: Vec<usize>,
     pub(crate) passing: bool,
     pub(crate) log_bytes_max: usize,
@@ -116,6 +119,8 @@ pub(crate) struct World {
     verified: HashMap<blake3::Hash, bool>,
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
+    /// So many of a hundred beats of a hub are lost on their way.
+    pub(crate) beat_loss_percent: u64,
     pub(crate) wide_latency: bool,
     /// The slowest links carry so many bytes a millisecond.
     pub(crate) bytes_per_ms_min: u64,
@@ -145,6 +150,7 @@ impl World {
             posted: HashMap::new(),
             verified: HashMap::new(),
             alter_one_in: 0,
+            beat_loss_percent: 0,
             wide_latency: true,
             bytes_per_ms_min: 100,
             copies: 0,
@@ -227,6 +233,8 @@ impl World {
             session,
             nick: Nick::new(&format!("n{index}")).expect("a good nick"),
             room: "lobby".to_owned(),
+            mode: node.plan.mode,
+            rank: node.plan.rank,
             reach: node.plan.reach,
             listening: (node.plan.reach != Reach::Undialable).then(|| Self::addr(index)),
             named: node.plan.named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use hobnob::identity::Identity;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{
-    self, Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, Record, VERSION,
+    self, Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, Record, VERSION,
 };
 use hobnob::wire::secure::{Endpoint, HandshakeError, LinkSecurity, Psk, Receiver, Scratch, Secured, Sender};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -128,7 +128,7 @@ impl Wire {
             id: self.feed.author,
             session: self.feed.session,
             room: self.room.clone(),
-            mode: "mesh".to_owned(),
+            mode: Mode::Mesh,
             nick: self.nick.clone(),
             seen: self.socket.peer_addr().expect("a connected socket has a peer").ip(),
             listens: false,

@@ -6,7 +6,7 @@ use crate::console::naming::{Naming, shown};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::room::Wanted;
-use crate::room::event::{Member, Status};
+use crate::room::event::{HubStatus, Member, Status};
 use crate::room::names::Names;
 
 /// Who is here, on one line.
@@ -88,6 +88,18 @@ pub(super) fn whoami(status: &Status, naming: &Naming) -> String {
     format!("{}, key {}", naming.name(&status.me), status.me.id)
 }
 
+/// Who is the hub.
+fn hub_line(hub: &HubStatus, naming: &Naming, clock: &mut Clock) -> String {
+    let name = match &hub.person {
+        _ if hub.myself => "you".to_owned(),
+        Some(person) => naming.name(person),
+        None => "somebody who is not here yet".to_owned(),
+    };
+    let reached = if hub.reached { String::new() } else { ", not reached from here".to_owned() };
+    let since = clock.time(hub.since);
+    format!("hub: {name} since {since}, epoch {}, {} links{reached}", hub.epoch, hub.links)
+}
+
 /// How things are.
 pub(super) fn status(status: &Status, protection: Protection, naming: &Naming, clock: &mut Clock) -> String {
     let door = if protection.secret { "closed with a secret" } else { "open" };
@@ -98,6 +110,7 @@ pub(super) fn status(status: &Status, protection: Protection, naming: &Naming, c
         format!("the room is {door}; links are {wires}"),
         format!("{listening}; {} messages kept, {} KiB", status.posts, status.log_bytes / 1024),
     ];
+    lines.extend(status.hub.as_ref().map(|hub| hub_line(hub, naming, clock)));
     if status.unconfirmed_bytes > 0 {
         lines.push(format!("{} bytes not yet confirmed by all", status.unconfirmed_bytes));
     }

@@ -74,6 +74,9 @@ impl Printer {
                 let verb = if *missed == 1 { "is" } else { "are" };
                 Some(Notice::Trouble(format!("{told} of {} {verb} lost", self.naming.name(from))))
             }
+            Event::Hub { .. } => {
+                (!self.style.quiet).then(|| hub_notice(event, &self.naming)).flatten().map(Notice::Note)
+            }
             Event::Recovered(recovered) => Some(Notice::Note(self.recovered(recovered))),
             Event::Forked(person) => Some(Notice::Trouble(format!(
                 "{} (key {}) signed two different messages under one number: do not trust that key",
@@ -168,6 +171,17 @@ fn member_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Who is the hub, in one calm line.
+fn hub_notice(event: &Event, naming: &Naming) -> Option<String> {
+    let Event::Hub { hub, myself, former, gone, .. } = event else { return None };
+    let hub = if *myself { "you".to_owned() } else { naming.name(hub) };
+    Some(match former.as_ref().map(|former| naming.name(former)) {
+        None => format!("hub: {hub}"),
+        Some(former) if *gone => format!("hub: {former} is gone, {hub} took over, nothing lost"),
+        Some(former) => format!("hub: {former} handed over to {hub}"),
+    })
 }
 
 /// Who did not confirm what was said.

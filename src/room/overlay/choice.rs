@@ -52,7 +52,13 @@ impl Rings {
 
     /// Whether a session is among them.
     pub(super) fn contains(&self, session: &FeedId) -> bool {
-        self.members().binary_search_by_key(session, |member| member.session).is_ok()
+        self.find(session).is_some()
+    }
+
+    /// A session, if it is among them.
+    pub(super) fn find(&self, session: &FeedId) -> Option<&Candidate> {
+        let index = self.members().binary_search_by_key(session, |member| member.session).ok()?;
+        self.members().get(index)
     }
 
     /// All others as they follow us in a ring.
@@ -65,12 +71,15 @@ impl Rings {
     }
 
     /// Whether a member would choose us, were nobody passed over: in each of so many rings the first whom it has not
-    /// chosen.
-    pub(super) fn would_choose(&self, member: FeedId, me: FeedId, rings: usize) -> bool {
+    /// chosen, and who is not the hub.
+    pub(super) fn would_choose(&self, member: FeedId, me: FeedId, rings: usize, hub: Option<FeedId>) -> bool {
         let mut chosen = Vec::with_capacity(rings);
         for ring in 0..rings {
             let theirs = place(member, ring);
-            let first = self.following(member, ring).map(|other| other.session).find(|other| !chosen.contains(other));
+            let first = self
+                .following(member, ring)
+                .map(|other| other.session)
+                .find(|other| Some(*other) != hub && !chosen.contains(other));
             chosen.extend(first.into_iter().chain([me]).min_by_key(|other| place(*other, ring).wrapping_sub(theirs)));
         }
         chosen.contains(&me)

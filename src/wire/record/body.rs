@@ -25,6 +25,8 @@ pub enum Body {
         addresses: Vec<SocketAddr>,
         /// The run ends with its input.
         passing: bool,
+        /// How much it wants to be the hub, where that was said; 0 is never.
+        rank: Option<u8>,
     },
     /// Somebody says something. The text stays in the frame until it is shown.
     Say {
@@ -65,11 +67,11 @@ pub(super) fn decode(kind: &str, json: &str, offset: usize) -> Result<Body, Reco
     }
     match kind {
         "join" => {
-            let JoinBody { addresses, passing } = serde_json::from_value(value)?;
+            let JoinBody { addresses, passing, rank } = serde_json::from_value(value)?;
             if addresses.len() > ADDRESSES_PER_NODE_MAX {
                 return Err(RecordError::Bounds("addresses"));
             }
-            Ok(Body::Join { addresses, passing })
+            Ok(Body::Join { addresses, passing, rank })
         }
         "nick" => Ok(Body::Nick),
         "mark" => Ok(Body::Mark),
@@ -110,6 +112,8 @@ struct JoinBody {
     addresses: Vec<SocketAddr>,
     #[serde(default)]
     passing: bool,
+    #[serde(default)]
+    rank: Option<u8>,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use super::super::Frame;
 use super::super::end::End;
 use super::super::frame::{EXIT_END, MESSAGE_END};
 use super::json::write_json;
-use super::{FeedId, Nick, Proof, RecordError, check_number, check_room_name};
+use super::{Beat, FeedId, Handover, Nick, Proof, RecordError, check_number, check_room_name};
 use crate::identity::Id;
 use crate::limits::{FEEDS_PER_PAGE_MAX, NUMBER_MAX, WHY_BYTES_MAX};
 
@@ -62,6 +62,23 @@ pub enum Control {
         /// and the last.
         to: u64,
     },
+    /// What the room is; said when a node has learnt it after its hello.
+    Mode {
+        /// `Mesh` or `Hub`.
+        mode: Mode,
+    },
+    /// The hub is there.
+    Beat(Beat),
+    /// The hub is somebody else.
+    Handover(Handover),
+    /// Who is the hub? Answered by the newest `Beat` that is known.
+    Probe {},
+    /// The sender has posts from this hub, over a link of its own; or from none.
+    Follow {
+        /// The hub's id, its session, and the epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hub: Option<Entry>,
+    },
     /// Are you there?
     Ping {
         /// Comes back in the pong.
@@ -96,6 +113,40 @@ impl Entry {
     }
 }
 
+/// How the members of a room link to each other: its founder's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// As equals.
+    Mesh,
+    /// To one of them, the hub.
+    Hub,
+    /// Whatever the room is: of somebody who has not learnt it yet.
+    Any,
+    /// One of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Mode {
+    /// Whether rooms of the two cannot be one.
+    pub fn excludes(self, other: Mode) -> bool {
+        self == Mode::Unknown
+            || other == Mode::Unknown
+            || matches!((self, other), (Mode::Mesh, Mode::Hub) | (Mode::Hub, Mode::Mesh))
+    }
+
+    /// Its name on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Mesh => "mesh",
+            Mode::Hub => "hub",
+            Mode::Any => "any",
+            Mode::Unknown => "unknown",
+        }
+    }
+}
+
 /// The first record on a link: who is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -107,8 +158,8 @@ pub struct Hello {
     pub session: u64,
     /// The room's name.
     pub room: String,
-    /// `mesh`, and later `hub`.
-    pub mode: String,
+    /// What the room is, as far as the sender knows.
+    pub mode: Mode,
     /// The sender's name.
     pub nick: Nick,
     /// As whom the sender sees the other side.
@@ -186,6 +237,12 @@ impl Control {
                 if from > to {
                     return Err(RecordError::Bounds("gap"));
                 }
+            }
+            Control::Beat(beat) => beat.check()?,
+            Control::Handover(handover) => handover.check()?,
+            Control::Follow { hub: Some(Entry(_, session, epoch)) } => {
+                check_number(*session, "session")?;
+                check_number(*epoch, "epoch")?;
             }
             Control::Ping { token } | Control::Pong { token } if *token > NUMBER_MAX => {
                 return Err(RecordError::Bounds("token"));

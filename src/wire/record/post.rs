@@ -46,6 +46,8 @@ pub enum Draft<'a> {
         addresses: &'a [SocketAddr],
         /// The run ends with its input.
         passing: bool,
+        /// How much it wants to be the hub, where that was said.
+        rank: Option<u8>,
     },
     /// See `Body::Say`.
     Say {
@@ -90,8 +92,11 @@ impl Draft<'_> {
     fn write_body(&self, out: &mut Vec<u8>) -> Range<usize> {
         let mut text_range = 0..0;
         match self {
-            Draft::Join { addresses, passing } => {
+            Draft::Join { addresses, passing, rank: None } => {
                 write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing }));
+            }
+            Draft::Join { addresses, passing, rank } => {
+                write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing, "rank": rank }));
             }
             Draft::Say { text, action, part } => {
                 out.extend_from_slice(br#"{"text":"#);
@@ -192,7 +197,9 @@ impl Post {
         out.extend_from_slice(format!(r#","kind":"{}","body":"#, draft.kind()).as_bytes());
         let text = draft.write_body(&mut out);
         let body = match draft {
-            Draft::Join { addresses, passing } => Body::Join { addresses: addresses.to_vec(), passing: *passing },
+            Draft::Join { addresses, passing, rank } => {
+                Body::Join { addresses: addresses.to_vec(), passing: *passing, rank: *rank }
+            }
             Draft::Say { action, part, .. } => Body::Say { text, action: *action, part: *part },
             Draft::Nick => Body::Nick,
             Draft::Leave { why } => Body::Leave { why: (*why).to_owned() },

@@ -20,6 +20,7 @@ pub struct Domain {
     pub(super) post: blake3::Hasher,
     pub(super) ack: blake3::Hasher,
     pub(super) link: blake3::Hasher,
+    pub(super) hub: blake3::Hasher,
 }
 
 impl fmt::Debug for Domain {
@@ -36,7 +37,7 @@ impl Domain {
             hasher.update(format!("hobnob {what} 1 {room}\n").as_bytes());
             hasher
         };
-        Self { post: start("post"), ack: start("ack"), link: start("link") }
+        Self { post: start("post"), ack: start("ack"), link: start("link"), hub: start("hub") }
     }
 }
 

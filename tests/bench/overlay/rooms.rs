@@ -1,9 +1,9 @@
 //! The same of whole rooms: every record encoded, signed, read and checked.
 
-use hobnob::limits::LOG_BYTES_MAX;
+use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT};
 use hobnob::room::Reach;
 use hobnob::room::rng::Rng;
-use hobnob::wire::record::FeedId;
+use hobnob::wire::record::{FeedId, Mode};
 
 use crate::measure::{Flood, KILLED, POSTS, Tables, WARM_UP_POSTS};
 use crate::simulation::world::{Node, Plan, World};
@@ -21,7 +21,14 @@ fn room() -> World {
     for index in 0..NODES {
         let through = world.rng.below(index.max(1) as u64);
         let named = if index > 0 { vec![usize::try_from(through).expect("fits")] } else { Vec::new() };
-        world.add_node(Plan { reach: Reach::Dialable, named, passing: false, log_bytes_max: LOG_BYTES_MAX });
+        world.add_node(Plan {
+            reach: Reach::Dialable,
+            mode: Mode::Mesh,
+            rank: RANK_DEFAULT,
+            named,
+            passing: false,
+            log_bytes_max: LOG_BYTES_MAX,
+        });
         world.run_until(world.now + 100);
     }
     world.run_until(world.now + 60_000);

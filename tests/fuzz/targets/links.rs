@@ -13,7 +13,7 @@ use hobnob::room::Arrival;
 use hobnob::room::intake::read_frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::Ending;
-use hobnob::wire::record::{Channel, Control, Hello, Nick, VERSION};
+use hobnob::wire::record::{Channel, Control, Hello, Mode, Nick, VERSION};
 use hobnob::wire::secure::{
     Endpoint, HandshakeError, LinkSecurity, PREAMBLE_NOISE, PREAMBLE_PLAIN, Psk, Scratch, Secured,
 };
@@ -159,7 +159,7 @@ fn said_hello(input: &mut Bytes<'_>) {
         id: says.id(),
         session: 1 + u64::from(input.byte()),
         room: "lobby".to_owned(),
-        mode: "mesh".to_owned(),
+        mode: Mode::Mesh,
         nick: Nick::new("eve").expect("a nick"),
         seen: "10.0.0.1".parse().expect("an address"),
         listens: input.below(2) == 0,

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hobnob::limits::{
-    FRAME_BYTES_MAX, NUMBER_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, TICK_MS, WAITING_BYTES_TOTAL_MAX,
+    FRAME_BYTES_MAX, NUMBER_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, RANK_DEFAULT, TICK_MS,
+    WAITING_BYTES_TOTAL_MAX,
 };
 use hobnob::room::event::{Command, Event, Said};
 use hobnob::room::intake::{Seen, read_frame};
@@ -16,7 +17,9 @@ use hobnob::room::{Config, DialFailure, DialId, Input, LinkId, Now, Output, Reac
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
-use hobnob::wire::record::{Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Nick, Post, VERSION, is_post};
+use hobnob::wire::record::{
+    Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, VERSION, is_post,
+};
 
 use super::{Bytes, identity, lobby, sealed_post};
 
@@ -90,6 +93,8 @@ fn config(seed: u8, nick: &str, reach: Reach) -> Config {
         session: 1_000 + u64::from(seed),
         nick: Nick::new(nick).expect("a nick"),
         room: "lobby".to_owned(),
+        mode: Mode::Mesh,
+        rank: RANK_DEFAULT,
         reach,
         listening: None,
         named: Vec::new(),
@@ -337,7 +342,7 @@ impl World {
             id: identity.id(),
             session: stranger.session,
             room: "lobby".to_owned(),
-            mode: if how == 255 { "hub" } else { "mesh" }.to_owned(),
+            mode: if how == 255 { Mode::Hub } else { Mode::Mesh },
             nick: Nick::new(if how % 32 == 31 { "alice" } else { "eve" }).expect("a nick"),
             seen: addr("10.0.0.1:1").ip(),
             listens: how & 64 != 0,
@@ -464,7 +469,7 @@ impl World {
             [addr("10.0.0.2:5000"), addr("203.0.113.9:4646"), addr("[2001:db8::1]:1"), addr("127.0.0.1:22")];
         let text = "y".repeat(input.pick(&[1, 30, 4_000, 60_000]));
         let draft = match input.below(8) {
-            0 => Draft::Join { addresses: &addresses[..input.below(5)], passing: input.byte() % 2 == 1 },
+            0 => Draft::Join { addresses: &addresses[..input.below(5)], passing: input.byte() % 2 == 1, rank: None },
             1 => Draft::Nick,
             2 => Draft::Leave { why: "" },
             3 => {

@@ -90,6 +90,10 @@ impl World {
             };
             self.conns[conn].reset_after[to] = Some(left);
         }
+        let is_beat = frame.starts_with(br#"{"type":"beat""#);
+        if is_beat && self.beat_loss_percent > 0 && self.rng.below(100) < self.beat_loss_percent {
+            return;
+        }
         let mut frame = Arc::clone(frame);
         if self.alter_one_in > 0 && hobnob::wire::record::is_post(&frame) && self.rng.below(self.alter_one_in) == 0 {
             frame = alter(&frame);

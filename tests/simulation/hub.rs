@@ -1,0 +1,150 @@
+//! Rooms in hub mode: whatever happens to hubs, there is one in the end, all follow it, and nothing is lost.
+
+use std::collections::BTreeSet;
+
+use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT};
+use hobnob::room::Reach;
+use hobnob::room::rng::Rng;
+use hobnob::wire::record::{FeedId, Mode};
+
+use super::world::{Plan, World};
+use super::{check_bounds, check_equal, check_nobody_accused, fault, for_all_seeds, honest, pick, settle, text};
+
+/// Everybody joins through one who is there; the first founds the room.
+fn plans(nodes: usize, rng: &mut Rng) -> Vec<Plan> {
+    let ranks = rng.below(4) == 0;
+    let some_undialable = rng.below(3) == 0;
+    (0..nodes)
+        .map(|index| {
+            let is_undialable = some_undialable && index > 1 && rng.below(4) == 0;
+            Plan {
+                reach: if is_undialable { Reach::Undialable } else { Reach::Dialable },
+                mode: if index == 0 { Mode::Hub } else { Mode::Any },
+                rank: if ranks { u8::try_from(rng.below(256)).expect("fits") } else { RANK_DEFAULT },
+                named: (index > 0).then(|| if is_undialable { 0 } else { pick(rng, index) }).into_iter().collect(),
+                passing: false,
+                log_bytes_max: LOG_BYTES_MAX,
+            }
+        })
+        .collect()
+}
+
+/// The hub of the room, once all who live agree on one.
+fn hub(world: &World) -> Result<FeedId, String> {
+    let mut hubs = BTreeSet::new();
+    for (index, node) in honest(world) {
+        let Some(room) = &node.room else { continue };
+        let hub = room.view().hub;
+        let Some(hub) = hub else { return Err(format!("n{index} has no hub")) };
+        hubs.insert(hub);
+    }
+    match hubs.into_iter().collect::<Vec<_>>().as_slice() {
+        [hub] => {
+            let is_there = world.nodes.iter().any(|node| node.room.is_some() && node.feed() == *hub);
+            if is_there { Ok(*hub) } else { Err("the hub is gone".to_owned()) }
+        }
+        hubs => Err(format!("{} hubs", hubs.len())),
+    }
+}
+
+fn check_one_hub(world: &World) {
+    let hub = hub(world);
+    assert!(hub.is_ok(), "{hub:?}");
+}
+
+/// Runs one seed to its end and checks what must hold then.
+fn run(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let nodes = match rng.below(100) {
+        0 => 100 + pick(&mut rng, 101),
+        1..8 => 24,
+        _ => 3 + pick(&mut rng, 14),
+    };
+    let mut world = World::new(rng.draw());
+    world.beat_loss_percent = [0, 0, 10, 30][pick(&mut rng, 4)];
+    if world.trace {
+        eprintln!("seed {seed}: {nodes} nodes, {} % of the beats lost", world.beat_loss_percent);
+    }
+    for plan in plans(nodes, &mut rng) {
+        world.add_node(plan);
+        let pause = rng.below(300);
+        world.run_until(world.now + pause);
+    }
+    world.run_until(world.now + 5_000);
+    let mut count = 0;
+    for _ in 0..10 + rng.below(30) {
+        let pause = rng.below(600);
+        world.run_until(world.now + pause);
+        for _ in 0..=rng.below(4) {
+            let node = pick(&mut rng, nodes);
+            let text = text(&mut world, &mut count);
+            world.say(node, &text);
+        }
+        match rng.below(12) {
+            // The hub itself, more often than its number says.
+            0 => {
+                let hub = hub(&world).ok();
+                if let Some(hub) = world.nodes.iter().position(|node| Some(node.feed()) == hub) {
+                    match rng.below(3) {
+                        0 => world.pause(hub, 1_000 + rng.below(20_000)),
+                        quick => world.crash(hub, quick == 1),
+                    }
+                }
+            }
+            1..7 => fault(&mut world, &mut rng),
+            _ => {}
+        }
+        check_bounds(&world);
+    }
+    settle(&mut world);
+    check_one_hub(&world);
+    check_nobody_accused(&world);
+    check_equal(&world);
+}
+
+#[test]
+fn a_room_in_hub_mode_ends_with_one_hub_after_any_faults() {
+    for_all_seeds(2, run);
+}
+
+/// All is well: the hub is never changed, whatever part of its beats is lost.
+#[test]
+fn a_hub_that_is_there_is_not_replaced() {
+    for_all_seeds(10, |seed| {
+        let mut rng = Rng::new(seed);
+        let nodes = 3 + pick(&mut rng, 30);
+        let mut world = World::new(rng.draw());
+        world.beat_loss_percent = rng.below(30);
+        for plan in plans(nodes, &mut rng) {
+            world.add_node(Plan { rank: RANK_DEFAULT, ..plan });
+            world.run_until(world.now + 100);
+        }
+        world.run_until(world.now + 10_000);
+        let first = hub(&world).expect("a hub");
+        assert_eq!(first, world.nodes[0].feed(), "the founder is the hub");
+        world.run_until(world.now + 60_000);
+        let epochs: BTreeSet<u64> =
+            world.nodes.iter().filter_map(|node| Some(node.room.as_ref()?.view().epoch)).collect();
+        assert_eq!(epochs, BTreeSet::from([1]), "nobody else has claimed");
+    });
+}
+
+/// A large room in hub mode has a link each to the hub, and few others.
+#[test]
+fn a_member_keeps_few_links_beside_that_to_the_hub() {
+    let mut world = World::new(1);
+    for plan in plans(40, &mut Rng::new(1)) {
+        world.add_node(Plan { reach: Reach::Dialable, rank: RANK_DEFAULT, ..plan });
+        world.run_until(world.now + 100);
+    }
+    world.run_until(world.now + 60_000);
+    let hub = hub(&world).expect("a hub");
+    for node in &world.nodes {
+        let links = node.room.as_ref().map_or(0, |room| room.view().links.len());
+        assert!(if node.feed() == hub { links == 39 } else { (2..=8).contains(&links) }, "{links} links");
+    }
+    let before = world.posts_received;
+    world.say(39, "hello");
+    world.run_until(world.now + 1_000);
+    assert_eq!(world.posts_received - before, 39, "the hub passes on each post once to each");
+}
