@@ -231,6 +231,7 @@ impl Room {
             return;
         }
         self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
+        self.note_acquaintances(out);
         let mut end = why.len().min(WHY_BYTES_MAX);
         while !why.is_char_boundary(end) {
             end -= 1;

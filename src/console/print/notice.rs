@@ -67,6 +67,7 @@ impl Printer {
             Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
                 (!self.style.quiet).then(|| member_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
+            Event::Looking { peers } => (!self.style.quiet).then(|| Notice::Note(looking(*peers))),
             Event::Unreached { peer, why } => Some(Notice::Trouble(format!("{peer} cannot be reached: {why}"))),
             Event::Clash { member, others, passing: false } => self.clash_notice(member, others),
             Event::Gap { from, missed } => {
@@ -168,6 +169,11 @@ fn member_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whom a node looks for that was told nobody.
+fn looking(peers: usize) -> String {
+    format!("looking for {peers} {} known from before", if peers == 1 { "peer" } else { "peers" })
 }
 
 /// Who did not confirm what was said.
