@@ -160,7 +160,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub history: Option<PathBuf>,
 
-    /// Keep no history of the room on disk, and read none.
+    /// Keep neither history nor known peers of the room on disk, and read none.
     #[arg(long, conflicts_with = "history")]
     pub no_history: bool,
 

@@ -28,7 +28,7 @@ use thiserror::Error;
 use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
 use crate::room::event::{Command, Event, Said};
 use crate::room::intake::Seen;
-use crate::room::{self, Now, Past};
+use crate::room::{self, Acquaintance, Now, Past};
 use crate::wire::record::{Domain, Post};
 use crate::wire::secure::{Endpoint, LinkSecurity};
 
@@ -84,8 +84,17 @@ pub struct Console {
 pub struct Kept {
     /// What is in the room from the start.
     pub past: Past,
-    /// Takes the posts of the room in batches, in order; `None` where nobody does.
-    pub keeper: Option<Sender<Vec<Arc<Post>>>>,
+    /// Takes what comes, in order; `None` where nobody does.
+    pub keeper: Option<Sender<Keepsake>>,
+}
+
+/// What a run leaves to the next one.
+#[derive(Debug)]
+pub enum Keepsake {
+    /// Posts of the room, each once and in order.
+    Posts(Vec<Arc<Post>>),
+    /// The peers to look for, in place of those before.
+    Peers(Vec<Acquaintance>),
 }
 
 /// The time since the start of the program, and the time of day.

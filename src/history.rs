@@ -2,17 +2,20 @@
 //!
 //! A folder for each identity, room and secret, `ROOM-TAG`, closed to others, with a file for each month,
 //! `YYYY-MM.jsonl`: a line for each post, as its author signed it, in the order in which this node appended them. Lines
-//! are only ever added. One run writes at a time and holds a lock on the folder; others read.
+//! are only ever added. Beside them, in `peers`, stands whom this node had links with. One run writes at a time and holds a
+//! lock on the folder; others read.
 //!
 //! The thread `history` writes what the router gives it, in batches, and syncs every second and at the end
 //! (`keeper`). At the start the newest posts go into the room again (`load`): signatures are checked, a last line that
-//! is not complete is cut off, a damaged one is skipped, and both are told. `query` reads for people.
+//! is not complete is cut off, a damaged one is skipped, and both are told. `query` reads for people; `peers` is whom the
+//! next run looks for.
 
 mod back;
 mod keeper;
 mod line;
 mod load;
 mod month;
+mod peers;
 pub mod query;
 
 use std::fs::{self, File, TryLockError};
@@ -21,11 +24,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::identity::{Id, IdentityError};
-use crate::room::Past;
+use crate::room::{Acquaintance, Past};
 use crate::secret::RoomSecret;
 use crate::wire::record::Domain;
 
-pub use keeper::{Batch, Keeper};
+pub use keeper::Keeper;
 
 /// Before what the tag of a folder is the hash of.
 const TAG_CONTEXT: &str = "hobnob 1 history folder";
@@ -38,6 +41,8 @@ const TAG_DIGITS: usize = 12;
 pub struct Opened {
     /// What earlier runs have kept.
     pub past: Past,
+    /// The peers that the last run had links with, the latest first.
+    pub acquaintances: Vec<Acquaintance>,
     /// Who keeps what comes; nobody where another run does.
     pub keeper: Option<Keeper>,
 }
@@ -90,7 +95,7 @@ pub fn open(folder: &Path, room: &str, wall: u64) -> Opened {
         Ok(lock) => Keeper::start(folder.to_owned(), lock),
         Err(_) => Keeper::start(folder.to_owned(), None),
     };
-    Opened { past, keeper }
+    Opened { past, acquaintances: peers::load(folder), keeper }
 }
 
 /// Makes the folder and takes the right to write there, which is given back when the file is dropped; `None` where

@@ -20,7 +20,7 @@
 //!      |   Room: a pure state machine, no thread, no socket,   |
 //!      |   no clock, no randomness of its own                  |
 //!      +-------------------------------------------------------+
-//!               | Event          | posts       | frames, shared
+//!               | Event          | to be kept  | frames, shared
 //!            [main]          [history]     [writer]   one a core, each with its share
 //!               |                |             |      of the links for life
 //!      stdout, stderr, terminal disk          TCP
@@ -82,6 +82,8 @@
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
 //! | history | what an identity keeps of a room on its disk, across runs |
 //! | past | what a run takes up of it at its start |
+//! | acquaintance | a peer that this identity had a link with in the room, and where: kept with the history |
+//! | anchor | one of them to which a link is kept in a large room |
 //! | secret | 32 bytes without which nobody gets a link into a closed room |
 //! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
 //! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
@@ -101,7 +103,7 @@
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
 //!    vanished), `report` and `recall` (answers to the user), `past` (what is taken up of
-//!    earlier runs, and how far this one is kept); and the state they work on, `log`, `links`, `roster`, `overlay`
+//!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
 //!    `place` (how many may be in their handshakes), `dial`.
@@ -110,7 +112,7 @@
 //!    terminal. Inside: `recall` and `teller` (what was said earlier).
 //! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
-//!    into the room again), `query` (what people ask for), `month`, `line` and `back` (files, their lines, and those from the
+//!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
 //! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.

@@ -254,6 +254,26 @@ pub const LINKS_PER_NETWORK_MAX: usize = 2;
 /// Members who vanished and are still dialled now and then, so that a healed cut merges again.
 pub const LOST_PEERS_MAX: usize = 64;
 
+/// Addresses of peers there was a link with that are kept for the next run: eight times what a node links to, so that
+/// some are there when most have moved. Beyond, those go that were linked longest ago.
+pub const ACQUAINTANCES_MAX: usize = 64;
+
+/// Of one identity: where it is, and where it was or is as well. Beyond, the older ones go.
+pub const ACQUAINTANCE_ADDRESSES_MAX: usize = 2;
+
+/// Dials of them under way at once: half of all, so that members do not wait behind hosts that are gone.
+pub const ACQUAINTANCE_DIALS_MAX: usize = DIALS_MAX / 2;
+
+/// Links to peers of earlier runs in a room too large for all to link to all, as long as there are some who keep them: members that
+/// somebody else makes up do not surround a node that has been here before. A guess, as in Bitcoin (anchors).
+pub const ANCHOR_LINKS: usize = 2;
+
+/// The file that keeps them: a line has 160 bytes at most. A longer one is left alone, with a warning.
+pub const PEERS_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often that file is written, at most: links come and go by the dozen while a room finds itself.
+pub const PEERS_SAVE_MS: u64 = 3_000;
+
 /// The first pause before an address is dialled again.
 pub const DIAL_PAUSE_MS_MIN: u64 = 250;
 

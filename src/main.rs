@@ -247,9 +247,11 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let identity = if args.ephemeral { Identity::ephemeral()? } else { kept_identity(&args.who)? };
     let kept = history(args, &access, &identity.id(), passing);
     let Access { room, secret, named } = access;
-    let (folder, past, keeper) = match kept {
-        Some((folder, Opened { past, keeper })) => (Some((folder, room.clone())), past, keeper),
-        None => (None, Past::default(), None),
+    let (folder, past, remembered, keeper) = match kept {
+        Some((folder, Opened { past, acquaintances, keeper })) => {
+            (Some((folder, room.clone())), past, acquaintances, keeper)
+        }
+        None => (None, Past::default(), Vec::new(), None),
     };
     let security = if args.plaintext {
         LinkSecurity::Plaintext
@@ -277,7 +279,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         mode: match () {
             () if args.hub => Mode::Hub,
             // Nobody is there to learn it from.
-            () if named.is_empty() => Mode::Mesh,
+            () if named.is_empty() && remembered.is_empty() => Mode::Mesh,
             () => Mode::Any,
         },
         rank: args.rank,
@@ -288,6 +290,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         },
         listening: None,
         named,
+        remembered,
         passing,
         wait_ms: args.wait * 1_000,
         linger_ms: args.linger * 1_000,
@@ -305,7 +308,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     };
     let (say, says) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    let kept = Kept { past, keeper: keeper.as_ref().map(|keeper| keeper.batches.clone()) };
+    let kept = Kept { past, keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()) };
     daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;
     let outcome = console::run(&options, known, Channels { says: say, commands: command, events });
     if let Some(keeper) = keeper {

@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished), `past` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,7 @@ use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Control, Domain, FeedId};
 
+mod acquaintance;
 mod address;
 mod boundary;
 mod bucket;
@@ -58,6 +59,7 @@ mod session;
 pub mod skeleton;
 mod watch;
 
+pub use acquaintance::Acquaintance;
 pub use report::View;
 
 use event::Event;
@@ -94,6 +96,7 @@ pub struct Room {
     overlay: Overlay,
     book: Book,
     hub: hub::Hub,
+    acquaintances: acquaintance::Acquaintances,
     plan_due: bool,
     pace: pace::Pace,
     local: local::Local,
@@ -158,6 +161,7 @@ impl Room {
             overlay: Overlay::new(me, config.reach, &config.named),
             book: Book::default(),
             hub: hub::Hub::new(config.mode, me),
+            acquaintances: acquaintance::Acquaintances::of(&config.remembered),
             plan_due: true,
             pace: pace::Pace::new(),
             local: local::Local::new(config.backlog_lines),
@@ -189,6 +193,10 @@ impl Room {
         if let Some(addr) = room.config.listening {
             let (id, name) = (me.author, room.config.room.clone());
             room.local.notice(Event::Listening { addr, id, room: name });
+        }
+        room.overlay.recall(room.acquaintances.iter(), now.mono);
+        if room.config.named.is_empty() && room.config.reach != Reach::NamedOnly && room.acquaintances.people() > 0 {
+            room.local.notice(Event::Looking { peers: room.acquaintances.people() });
         }
         let nick = room.config.nick.clone();
         room.roster.name_me(event::Person { id: me.author, nick }, room.config.passing);
@@ -365,6 +373,7 @@ impl Room {
             if self.announced.due {
                 self.look_at_addresses(out);
             }
+            self.note_acquaintances(out);
         }
         if now >= self.next_minute_at {
             self.next_minute_at = now + 60_000;

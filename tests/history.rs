@@ -71,11 +71,39 @@ impl Keeper {
         rooms[0].clone()
     }
 
-    /// The one file in it.
+    /// The one file of posts in it.
     fn file(&self) -> PathBuf {
-        let files = entries(&self.room());
+        let is_month = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jsonl");
+        let files: Vec<PathBuf> = entries(&self.room()).into_iter().filter(is_month).collect();
         assert_eq!(files.len(), 1, "a test that runs over the end of a month is run again: {files:?}");
         files[0].clone()
+    }
+
+    /// The one with the peers.
+    fn peers(&self) -> PathBuf {
+        self.room().join("peers")
+    }
+
+    /// Waits until it names an address.
+    fn wait_for_peer(&self, addr: &str) {
+        let is_there = || fs::read_to_string(self.peers()).is_ok_and(|text| text.contains(&format!("{addr:?}")));
+        wait_for("the address of a peer", is_there);
+    }
+
+    /// A run that accepts peers where an earlier one did, and is told of nobody.
+    fn run_again(&self, addr: &str) -> Node {
+        let mut command = self.command();
+        command.args(["--listen", addr]);
+        let node = Node::start(self.nick, command, Stdio::piped());
+        assert_eq!(node.addr(), addr);
+        node
+    }
+
+    /// What it holds, as far as it is written.
+    fn whole_lines(&self) -> Vec<u8> {
+        let bytes = self.bytes();
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
+        bytes[..end].to_vec()
     }
 
     /// What it holds.
@@ -159,6 +187,70 @@ fn a_room_of_which_all_members_have_gone_still_has_its_history() {
     for (feed, numbers) in numbers(&posts(&alice.bytes())) {
         assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{feed:?}: each post once: {numbers:?}");
     }
+}
+
+#[test]
+fn a_room_of_which_all_were_killed_finds_itself_again_without_being_told_where() {
+    let (alice, bob) = (Keeper::new("alice"), Keeper::new("bob"));
+    let (said, answered) = (lines_of("alice", 0..5), lines_of("bob", 0..5));
+    let [first, second] = {
+        let mut one = alice.run(&[]);
+        let mut other = bob.run(&[&one.addr()]);
+        one.say_all(&said);
+        other.wait_for_said("alice", &said);
+        other.say_all(&answered);
+        one.wait_for_said("bob", &answered);
+        alice.wait_for_peer(&other.addr());
+        bob.wait_for_peer(&one.addr());
+        for (keeper, lines, author) in [(&alice, &answered, "bob"), (&bob, &said, "alice")] {
+            wait_for("the lines on the disk", || kept_lines(&keeper.whole_lines(), author) == *lines);
+        }
+        let addresses = [one.addr(), other.addr()];
+        one.kill();
+        other.kill();
+        addresses
+    };
+    assert_eq!(fs::metadata(alice.peers()).expect("it was made").permissions().mode() & 0o777, 0o600);
+    let mut one = alice.run_again(&first);
+    let mut other = bob.run_again(&second);
+    one.wait_for_all(&["bob"]);
+    other.wait_for_all(&["alice"]);
+    one.say("again");
+    other.wait_for_said("alice", &[said.clone(), vec!["again".to_owned()]].concat());
+    other.say("here, too");
+    one.wait_for_said("bob", &[answered.clone(), vec!["here, too".to_owned()]].concat());
+    for node in [one, other] {
+        assert_eq!(node.stderr(), "", "nobody is warned of anything");
+        let events = node.finish();
+        assert_eq!((said_by(&events, "alice").len(), said_by(&events, "bob").len()), (6, 6));
+    }
+}
+
+#[test]
+fn of_a_damaged_file_of_peers_the_good_lines_count_and_one_word_is_said() {
+    let (alice, mut bob) = (Keeper::new("alice"), chatting("bob", &[]));
+    let addr = bob.addr();
+    let first = alice.run(&[&addr]);
+    first.wait_for_all(&["bob"]);
+    // Written at the end, if not before.
+    drop(first.finish());
+    let good = fs::read_to_string(alice.peers()).expect("a file of peers");
+    assert!(good.contains(&addr), "{good}");
+    let damaged = format!("not a line\n{{\"id\":\"12\",\"addr\":\"{addr}\"}}\n\n{good}{}", &good[..good.len() / 2]);
+    fs::write(alice.peers(), damaged).expect("the file is ours");
+    let again = alice.run(&[]);
+    again.wait_for_all(&["bob"]);
+    again.wait_for_stderr_times("3 damaged lines in", 1);
+    assert_eq!(again.stderr().lines().count(), 1, "{}", again.stderr());
+    drop(again.finish());
+    // One that is no file at all.
+    fs::remove_file(alice.peers()).expect("the file is ours");
+    fs::create_dir(alice.peers()).expect("the folder is ours");
+    let again = alice.run(&[&addr]);
+    bob.say("hello");
+    again.wait_for_said("bob", &["hello".to_owned()]);
+    again.wait_for_stderr_times("the peers known from before cannot be read", 1);
+    drop(again.finish());
 }
 
 #[test]

@@ -135,6 +135,7 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Warning(text) => ("warning", json!({ "text": text })),
         Event::Refused(text) => ("error", json!({ "text": text })),
         Event::Said { .. }
+        | Event::Looking { .. }
         | Event::Present(_)
         | Event::Names(_)
         | Event::Recalled(_)

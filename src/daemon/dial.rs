@@ -24,6 +24,7 @@ pub(super) fn start(dial: DialId, target: Target, shared: &Shared) -> io::Result
 fn connect(target: &Target, endpoint: &Endpoint) -> Result<(Secured, SocketAddr), DialFailure> {
     let addresses: Vec<SocketAddr> = match target {
         Target::Member { addr, .. } => vec![*addr],
+        Target::Acquaintance(peer) => vec![peer.addr],
         Target::Named(name) => match name.to_socket_addrs() {
             Ok(addresses) => addresses.collect(),
             Err(error) => return Err(DialFailure::Unreached(format!("cannot resolve {name}: {error}"))),

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bo
 
 use crate::limits::{GATHERED_LINKS_MIN, HISTORY_BATCH_BYTES_MAX, TICK_MS};
 use crate::room::event::{Event, Outcome};
-use crate::room::{Config, DialFailure, DialId, Input, LinkId, Output, Room};
+use crate::room::{Acquaintance, Config, DialFailure, DialId, Input, LinkId, Output, Room};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Channel, Control, Post};
@@ -22,7 +22,7 @@ use crate::wire::secure::{self, Secured};
 
 use super::place::Place;
 use super::writer::{Handle, Order};
-use super::{Clock, Console, Kept, Shared, dial, reader};
+use super::{Clock, Console, Keepsake, Kept, Shared, dial, reader};
 
 /// What the other threads tell the router.
 #[derive(Debug)]
@@ -86,6 +86,7 @@ pub(super) fn start(
             unsent: None,
             keeper: kept.keeper,
             unkept: Vec::new(),
+            unkept_peers: None,
             knocking: BTreeMap::new(),
             next_link: 1,
             next_tick_at: 0,
@@ -107,10 +108,12 @@ struct Router {
     piping: bool,
     /// An event that the console had no room for.
     unsent: Option<Event>,
-    /// Who keeps the posts on disk.
-    keeper: Option<Sender<Vec<Arc<Post>>>>,
+    /// Who keeps things on disk.
+    keeper: Option<Sender<Keepsake>>,
     /// Posts that it had no room for.
     unkept: Vec<Arc<Post>>,
+    /// Peers that it has not been given yet.
+    unkept_peers: Option<Vec<Acquaintance>>,
     /// Accepted connections in their handshakes.
     knocking: BTreeMap<LinkId, Knocking>,
     next_link: LinkId,
@@ -243,6 +246,7 @@ impl Router {
                     }
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
+                Output::Remember(peers) => self.unkept_peers = Some(peers),
                 Output::End(outcome) => self.ended = Some(outcome),
             }
         }
@@ -368,9 +372,14 @@ impl Router {
         }
     }
 
-    /// Hands posts to whoever keeps them, as far as they are taken.
+    /// Hands posts and peers to whoever keeps them, as far as they are taken.
     fn keep(&mut self) {
         let Some(keeper) = &self.keeper else { return };
+        if let Some(peers) = self.unkept_peers.take()
+            && let Err(TrySendError::Full(Keepsake::Peers(peers))) = keeper.try_send(Keepsake::Peers(peers))
+        {
+            self.unkept_peers = Some(peers);
+        }
         loop {
             if self.unkept.is_empty() {
                 self.unkept = next_batch(&mut self.room);
@@ -378,10 +387,12 @@ impl Router {
             if self.unkept.is_empty() {
                 return;
             }
-            match keeper.try_send(std::mem::take(&mut self.unkept)) {
+            match keeper.try_send(Keepsake::Posts(std::mem::take(&mut self.unkept))) {
                 Ok(()) => {}
-                Err(TrySendError::Full(batch)) => {
-                    self.unkept = batch;
+                Err(TrySendError::Full(keepsake)) => {
+                    if let Keepsake::Posts(posts) = keepsake {
+                        self.unkept = posts;
+                    }
                     return;
                 }
                 Err(TrySendError::Disconnected(_)) => {
@@ -403,9 +414,13 @@ impl Router {
                 break;
             }
             let count = batch.len();
-            if left > 0 || keeper.send_timeout(batch, END_TIME).is_err() {
+            if left > 0 || keeper.send_timeout(Keepsake::Posts(batch), END_TIME).is_err() {
                 left += count;
             }
+        }
+        if let Some(peers) = self.unkept_peers.take().filter(|_| left == 0) {
+            // Those that it has are nearly the same.
+            let _ = keeper.send_timeout(Keepsake::Peers(peers), END_TIME);
         }
         if left > 0 {
             log::warn!("the disk is slow or full: the last {left} messages are missing in the history");

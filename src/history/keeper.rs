@@ -17,24 +17,24 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
 use super::month::{self, Month};
-use super::{line, lock};
-use crate::limits::{HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS};
+use super::{line, lock, peers};
+use crate::daemon::Keepsake;
+use crate::limits::{HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS, PEERS_SAVE_MS};
+use crate::room::Acquaintance;
 use crate::wire::record::Post;
-
-/// Posts that are written together, in order.
-pub type Batch = Vec<Arc<Post>>;
 
 /// What goes into one write.
 const WRITE_BYTES: usize = 256 * 1024;
 
 const SYNC: Duration = Duration::from_millis(HISTORY_SYNC_MS);
+const PEERS: Duration = Duration::from_millis(PEERS_SAVE_MS);
 const RETRY: Duration = Duration::from_millis(HISTORY_RETRY_MS);
 
 /// The thread as its owner sees it.
 #[derive(Debug)]
 pub struct Keeper {
     /// Takes what is to be kept. At the bound the sender has to wait, or come again.
-    pub batches: Sender<Batch>,
+    pub keepsakes: Sender<Keepsake>,
     /// Dropped to say that the end has come, and nothing more is worth waiting for.
     going: Sender<()>,
     /// Disconnected when the thread has ended.
@@ -44,23 +44,32 @@ pub struct Keeper {
 impl Keeper {
     /// Starts it. Without a lock it takes it before it writes.
     pub(super) fn start(folder: PathBuf, lock: Option<File>) -> Option<Self> {
-        let (batches, inbox) = bounded(HISTORY_BATCHES_MAX);
+        let (keepsakes, inbox) = bounded(HISTORY_BATCHES_MAX);
         let (going, gone) = bounded(0);
         let (ends, done) = bounded(0);
-        let writer = Writer { folder, lock, open: None, pending: VecDeque::new(), dirty_since: None, trouble: false };
+        let writer = Writer {
+            folder,
+            lock,
+            open: None,
+            pending: VecDeque::new(),
+            dirty_since: None,
+            peers: None,
+            peers_due: Instant::now(),
+            trouble: false,
+        };
         let keep = move || {
             let _ends: Sender<()> = ends;
             writer.run(&inbox, &gone);
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(keep);
         started.inspect_err(|error| log::warn!("the history cannot be kept: {error}")).ok()?;
-        Some(Self { batches, going, done })
+        Some(Self { keepsakes, going, done })
     }
 
     /// The end: what was given is written and synced, unless that takes too long.
     pub fn close(self) {
-        let Self { batches, going, done } = self;
-        drop((batches, going));
+        let Self { keepsakes, going, done } = self;
+        drop((keepsakes, going));
         if done.recv_timeout(Duration::from_millis(HISTORY_CLOSE_MS_MAX)) == Err(RecvTimeoutError::Timeout) {
             log::warn!("the disk is slow: the last messages may be missing in the history");
         }
@@ -76,6 +85,10 @@ struct Writer {
     pending: VecDeque<Arc<Post>>,
     /// Since when something waits to be synced.
     dirty_since: Option<Instant>,
+    /// Peers that are not written yet,
+    peers: Option<Vec<Acquaintance>>,
+    /// and from when on they may be.
+    peers_due: Instant,
     /// The last try failed, which was told.
     trouble: bool,
 }
@@ -102,13 +115,11 @@ impl From<io::Error> for Fault {
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Batch>, gone: &Receiver<()>) {
+    fn run(mut self, inbox: &Receiver<Keepsake>, gone: &Receiver<()>) {
         loop {
             if self.pending.is_empty() {
-                let wait =
-                    self.dirty_since.map_or(RETRY, |since| (since + SYNC).saturating_duration_since(Instant::now()));
-                match inbox.recv_timeout(wait) {
-                    Ok(batch) => self.pending.extend(batch),
+                match inbox.recv_timeout(self.next_due().saturating_duration_since(Instant::now())) {
+                    Ok(keepsake) => self.take(keepsake),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
@@ -119,6 +130,20 @@ impl Writer {
             }
         }
         self.finish(inbox);
+    }
+
+    fn take(&mut self, keepsake: Keepsake) {
+        match keepsake {
+            Keepsake::Posts(posts) => self.pending.extend(posts),
+            Keepsake::Peers(peers) => self.peers = Some(peers),
+        }
+    }
+
+    /// When there is something to do although nothing comes.
+    fn next_due(&self) -> Instant {
+        let sync = self.dirty_since.map(|since| since + SYNC);
+        let peers = self.peers.as_ref().map(|_| self.peers_due);
+        sync.into_iter().chain(peers).min().unwrap_or_else(|| Instant::now() + RETRY)
     }
 
     /// Writes what waits, and syncs where it is time; what goes wrong is told once, and once that it is over.
@@ -156,15 +181,35 @@ impl Writer {
         if self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC) {
             self.sync()?;
         }
+        if Instant::now() >= self.peers_due {
+            self.save_peers()?;
+        }
+        Ok(())
+    }
+
+    fn save_peers(&mut self) -> Result<(), Fault> {
+        if self.peers.is_some() {
+            self.take_lock()?;
+        }
+        if let Some(peers) = &self.peers {
+            peers::save(&self.folder, peers)?;
+            self.peers = None;
+            self.peers_due = Instant::now() + PEERS;
+        }
+        Ok(())
+    }
+
+    fn take_lock(&mut self) -> Result<(), Fault> {
+        if self.lock.is_none() {
+            self.lock = Some(lock(&self.folder)?.ok_or(Fault::Taken)?);
+        }
         Ok(())
     }
 
     /// Opens the file of this month, or of a later one if there is any: a clock that was wrong does not have files
     /// out of order.
     fn ready(&mut self) -> Result<(), Fault> {
-        if self.lock.is_none() {
-            self.lock = Some(lock(&self.folder)?.ok_or(Fault::Taken)?);
-        }
+        self.take_lock()?;
         let month = Month::of(Timestamp::now());
         if self.open.as_ref().is_some_and(|open| open.month >= month) {
             return Ok(());
@@ -224,9 +269,11 @@ impl Writer {
     }
 
     /// What has come until the end is tried once; what is left out is counted.
-    fn finish(mut self, inbox: &Receiver<Batch>) {
-        self.pending.extend(inbox.try_iter().flatten());
-        let fault = self.try_keep().and_then(|()| Ok(self.sync()?)).err();
+    fn finish(mut self, inbox: &Receiver<Keepsake>) {
+        for keepsake in inbox.try_iter() {
+            self.take(keepsake);
+        }
+        let fault = self.try_keep().and_then(|()| Ok(self.sync()?)).and_then(|()| self.save_peers()).err();
         if let Some(fault) = fault {
             self.tell(&fault);
         }

@@ -9,7 +9,7 @@ use crate::wire::end::End;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
 
 use super::event::{Command, Outcome, Said};
-use super::{DialId, LinkId, Reach, Target};
+use super::{Acquaintance, DialId, LinkId, Reach, Target};
 
 /// A moment, by two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +64,8 @@ pub struct Config {
     pub listening: Option<SocketAddr>,
     /// The peers that the user named.
     pub named: Vec<Named>,
+    /// Peers that earlier runs had a link with, the latest first.
+    pub remembered: Vec<Acquaintance>,
     /// The run ends with its input.
     pub passing: bool,
     /// How long a passing run looks for a peer, in milliseconds.
@@ -74,7 +76,7 @@ pub struct Config {
     pub echo: bool,
     /// Lines shown of what was said before we came.
     pub backlog_lines: usize,
-    /// The posts are kept by somebody who takes them from `Room::next_kept`.
+    /// The posts are kept by somebody who takes them from `Room::next_kept`, and so is `Output::Remember`.
     pub keep: bool,
     /// The bound of the log, in bytes.
     pub log_bytes_max: usize,
@@ -215,6 +217,8 @@ pub enum Output {
         /// The last bytes of its signature, to tell a copy from a fork; 0 for none.
         tail: u64,
     },
+    /// Keep these for the next run, in place of those before; the latest first.
+    Remember(Vec<Acquaintance>),
     /// All is said and every link was told to close.
     End(Outcome),
 }

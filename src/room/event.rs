@@ -146,6 +146,11 @@ pub enum Event {
     Recalled(Vec<Arc<Post>>),
     /// The answer to `Command::Status`.
     Status(Box<Status>),
+    /// Nobody was named: peers that earlier runs had a link with are looked for.
+    Looking {
+        /// How many.
+        peers: usize,
+    },
     /// Something that the user should know.
     Warning(String),
     /// The answer to a command that could not be carried out.

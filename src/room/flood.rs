@@ -247,6 +247,7 @@ impl Room {
             let via = from.and_then(|link| self.links.get(&link)).map(|link| link.remote.ip());
             self.book.learn(post.feed, addresses, via);
             self.plan_due = true;
+            self.acquaintances.due = true;
         }
         if self.roster.fold(post, moment) {
             self.roster_changed();

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use crate::identity::Id;
 use crate::limits::{
     DIALS_CROSS_MS_MAX, FEEDS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINKS_PER_IDENTITY_MAX, MESH_LINKS_MAX,
     SURPLUS_LINK_MS,
@@ -228,6 +229,7 @@ impl Room {
         }
         self.watches.remove(&session);
         self.overlay.came_up(session);
+        self.acquaintances.due = true;
         self.page_on(link, out);
         self.look_at_addresses(out);
     }
@@ -305,6 +307,7 @@ impl Room {
         self.ask_new_link(link, out);
         self.serve(link, out);
         self.introduce_hub(link, out);
+        self.place_restored(link);
         self.check_completion();
     }
 
@@ -461,6 +464,7 @@ impl Room {
             }
             return;
         };
+        self.acquaintances.due = true;
         if let Some(peer) = state.peer() {
             self.local.notice(Event::Unlinked(peer, end));
         }
@@ -525,9 +529,11 @@ impl Room {
             self.overlay.plan(rings, lost, self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
-        for (dial, target) in self.overlay.due(&linked, self.now.mono, &mut self.rng) {
-            out.push(Output::Dial { dial, target });
-        }
+        let now = self.now.mono;
+        let mut dials = self.overlay.due(&linked, now, &mut self.rng);
+        let is_here = |id: &Id| self.roster.sessions_of(*id).any(|(_, session)| session.is_present());
+        dials.extend(self.overlay.due_acquaintances(&linked, is_here, now, &mut self.rng));
+        out.extend(dials.into_iter().map(|(dial, target)| Output::Dial { dial, target }));
     }
 
     /// Gives up links between dialable nodes that neither side needs: one at a time, the oldest first.

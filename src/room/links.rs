@@ -188,6 +188,11 @@ impl Link {
         self.hello.as_ref().map(Hello::feed)
     }
 
+    /// Who is there.
+    pub(super) fn id(&self) -> Option<Id> {
+        self.hello.as_ref().map(|hello| hello.id)
+    }
+
     /// The key that the peer has proved to have. In the clear, where anybody can claim any, nobody pays for it.
     pub(super) fn proved(&self) -> Option<Id> {
         self.hello.as_ref().filter(|_| self.channel.is_some()).map(|hello| hello.id)

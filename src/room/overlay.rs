@@ -5,7 +5,8 @@
 //! in three random orders. One ring alone keeps the room in one piece; three make it as shallow as a random
 //! graph in which all have the same number of links, and little changes as members come and go. Who does not answer
 //! is passed over for a while, and the next one in the ring dialled at once. Peers that the user named are dialled for as long as
-//! needed; members that vanished are dialled now and then, so that a healed cut merges again.
+//! needed; members that vanished are dialled now and then, so that a healed cut merges again. So are peers that earlier runs
+//! had a link with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,19 +19,21 @@ use crate::limits::{
 };
 use crate::wire::record::FeedId;
 
-use super::Named;
 use super::places::{Places, pause};
 use super::rng::Rng;
+use super::{Acquaintance, Named};
 
+mod acquainted;
 mod attempt;
 mod book;
 mod choice;
 
 pub(super) use book::Book;
+pub(super) use choice::Networks;
 pub use choice::{Candidate, Rings};
 
+use acquainted::Acquainted;
 use attempt::Attempt;
-use choice::Networks;
 
 /// The pause before a node is dialled again with which a link ended for broken rules, or that has us banned; a guess.
 const FALLEN_OUT_MS: u64 = 10_000;
@@ -56,6 +59,28 @@ pub enum Target {
         /// The address.
         addr: SocketAddr,
     },
+    /// A peer that an earlier run had a link with.
+    Acquaintance(Acquaintance),
+}
+
+impl Target {
+    /// Where it is, and whom it is for; a name may mean any place.
+    fn place(&self) -> Option<(SocketAddr, FeedId)> {
+        match self {
+            Target::Named(_) => None,
+            Target::Member { session, addr } => Some((*addr, *session)),
+            Target::Acquaintance(peer) => Some((peer.addr, peer.any_session())),
+        }
+    }
+
+    /// Whether a node is the one that was looked for.
+    fn is(&self, node: FeedId) -> bool {
+        match self {
+            Target::Named(_) => true,
+            Target::Member { session, .. } => *session == node,
+            Target::Acquaintance(peer) => peer.id == node.author,
+        }
+    }
 }
 
 /// What kind of links is kept.
@@ -90,6 +115,9 @@ pub struct Overlay {
     /// Who has to answer there, where that is known.
     hosts: BTreeMap<String, Id>,
     members: BTreeMap<FeedId, Attempt>,
+    acquainted: Acquainted,
+    /// Sessions of some of those, to which links are kept.
+    anchors: BTreeSet<FeedId>,
     /// Every dial until its link ends.
     dials: BTreeMap<DialId, Target>,
     /// Those of them that nobody has answered yet.
@@ -121,6 +149,8 @@ impl Overlay {
             named: named.iter().map(|peer| (peer.addr.clone(), Attempt::new(0))).collect(),
             hosts: named.iter().filter_map(|peer| Some((peer.addr.clone(), peer.key?))).collect(),
             members: BTreeMap::new(),
+            acquainted: Acquainted::default(),
+            anchors: BTreeSet::new(),
             dials: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             next_dial: 1,
@@ -157,10 +187,10 @@ impl Overlay {
     }
 
     /// Who was looked for by a dial: for an address that the user named, who answered there before.
-    pub(super) fn sought(&self, target: &Target) -> Option<FeedId> {
+    pub(super) fn sought(&mut self, target: &Target) -> Option<FeedId> {
         match target {
-            Target::Named(name) => self.named.get(name)?.node,
             Target::Member { session, .. } => Some(*session),
+            Target::Named(_) | Target::Acquaintance(_) => self.attempt_mut(target)?.node,
         }
     }
 
@@ -279,10 +309,16 @@ impl Overlay {
         if self.peers + 1 < SMALL_ROOM_MEMBERS { DIAL_PAUSE_SMALL_ROOM_MS_MAX } else { DIAL_PAUSE_MS_MAX }
     }
 
+    fn pause_ms_max_for(&self, target: &Target) -> u64 {
+        let is_acquaintance = matches!(target, Target::Acquaintance(_));
+        self.acquainted.pause_ms_max().filter(|_| is_acquaintance).unwrap_or_else(|| self.pause_ms_max())
+    }
+
     /// Whether we or the other side link to each other by plan.
     pub fn needs(&self, session: &FeedId) -> bool {
         let rings = if self.shape == Shape::Mesh { MESH_RINGS } else { HUB_SPARES };
-        self.desired.contains(session)
+        let is_ours = self.desired.contains(session) || self.anchors.contains(session);
+        is_ours
             || self.is_small()
             || self.shape == Shape::Star(Some(self.me))
             || self.rings.would_choose(*session, self.me, rings, self.hub())
@@ -344,8 +380,8 @@ impl Overlay {
             attempt.dialling = Some(dial);
             attempt.next_at = now + DIAL_PAUSE_MS_MIN + rng.below(DIAL_PAUSE_MS_MIN);
         }
-        if let Target::Member { session, addr } = &target {
-            self.places.dialled(*addr, *session, now);
+        if let Some((addr, session)) = target.place() {
+            self.places.dialled(addr, session, now);
         }
         self.dials.insert(dial, target.clone());
         self.unanswered.insert(dial);
@@ -356,6 +392,7 @@ impl Overlay {
         match target {
             Target::Named(name) => self.named.get_mut(name),
             Target::Member { session, .. } => self.members.get_mut(session),
+            Target::Acquaintance(peer) => self.acquainted.attempt_mut(peer),
         }
     }
 
@@ -367,7 +404,8 @@ impl Overlay {
     pub(super) fn host(&self, dial: DialId) -> Option<Id> {
         match self.target(dial)? {
             Target::Named(name) => self.hosts.get(name).copied(),
-            Target::Member { .. } => None,
+            // Whoever else of the room answers there is welcome.
+            Target::Member { .. } | Target::Acquaintance(_) => None,
         }
     }
 
@@ -386,9 +424,9 @@ impl Overlay {
     pub fn answered(&mut self, dial: DialId, node: FeedId, now: u64, rng: &mut Rng) {
         self.unanswered.remove(&dial);
         let Some(target) = self.dials.get(&dial).cloned() else { return };
-        if let Target::Member { session, addr } = target {
-            if session != node {
-                self.places.failed(addr, Some(node), self.pause_ms_max(), now, rng);
+        if let Some((addr, _)) = target.place() {
+            if !target.is(node) {
+                self.places.failed(addr, Some(node), self.pause_ms_max_for(&target), now, rng);
                 self.attempt_failed(&target, "another node answers there", now, rng);
                 return;
             }
@@ -405,14 +443,14 @@ impl Overlay {
 
     /// It did not work; the next try waits longer each time. Returns whether this is news.
     pub fn failed(&mut self, target: &Target, error: &str, now: u64, rng: &mut Rng) -> bool {
-        if let Target::Member { addr, .. } = target {
-            self.places.failed(*addr, None, self.pause_ms_max(), now, rng);
+        if let Some((addr, _)) = target.place() {
+            self.places.failed(addr, None, self.pause_ms_max_for(target), now, rng);
         }
         self.attempt_failed(target, error, now, rng)
     }
 
     fn attempt_failed(&mut self, target: &Target, error: &str, now: u64, rng: &mut Rng) -> bool {
-        let longest = self.pause_ms_max();
+        let longest = self.pause_ms_max_for(target);
         // Of those that are lost nobody expects an answer.
         self.is_stale |= matches!(target, Target::Member { session, .. } if self.rings.contains(session));
         let Some(attempt) = self.attempt_mut(target) else { return false };
@@ -425,7 +463,7 @@ impl Overlay {
 
     /// There is a link to it, whoever has dialled.
     pub fn came_up(&mut self, session: FeedId) {
-        if let Some(attempt) = self.members.get_mut(&session) {
+        for attempt in self.members.get_mut(&session).into_iter().chain(self.acquainted.attempts_of(session.author)) {
             attempt.failures = 0;
         }
     }
@@ -439,7 +477,8 @@ impl Overlay {
 
     /// The other side has links enough; it is dialled again only in need.
     pub fn was_shed(&mut self, session: FeedId, now: u64) {
-        for attempt in self.named.values_mut().filter(|attempt| attempt.node == Some(session)) {
+        let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
+        for attempt in named.chain(self.acquainted.attempts_of(session.author)) {
             attempt.shed = true;
         }
         if let Some(attempt) = self.members.get_mut(&session) {
@@ -456,7 +495,8 @@ impl Overlay {
     /// A link was lost: its node is dialled again at once.
     pub fn link_lost(&mut self, session: FeedId, now: u64) {
         let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
-        for attempt in named.chain(self.members.get_mut(&session)) {
+        let acquainted = self.acquainted.attempts_of(session.author);
+        for attempt in named.chain(self.members.get_mut(&session)).chain(acquainted) {
             attempt.next_at = attempt.next_at.min(now + DIAL_PAUSE_MS_MIN / 5);
         }
     }
@@ -464,7 +504,8 @@ impl Overlay {
     /// A link was ended for broken rules, on either side: its node is left alone for a while.
     pub(super) fn fell_out(&mut self, session: FeedId, now: u64) {
         let named = self.named.values_mut().filter(|attempt| attempt.node == Some(session));
-        for attempt in named.chain(self.members.get_mut(&session)) {
+        let acquainted = self.acquainted.attempts_of(session.author);
+        for attempt in named.chain(self.members.get_mut(&session)).chain(acquainted) {
             attempt.next_at = attempt.next_at.max(now + FALLEN_OUT_MS);
         }
     }

@@ -247,6 +247,7 @@ impl Room {
 
     fn say_goodbye(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
         self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
+        self.note_acquaintances(out);
         let mut end = why.len().min(WHY_BYTES_MAX);
         while !why.is_char_boundary(end) {
             end -= 1;

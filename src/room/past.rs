@@ -17,7 +17,7 @@ use crate::wire::record::{Body, FeedId, Post};
 use super::event::Event;
 use super::log::Position;
 use super::roster::Moment;
-use super::{Output, Room};
+use super::{LinkId, Output, Room};
 
 /// What earlier runs have kept of the room. Signatures were checked.
 #[derive(Debug, Default)]
@@ -118,6 +118,17 @@ impl Room {
         self.evict();
         self.keeping.next = self.log.next_position();
         self.local.show_backlog(&self.log);
+    }
+
+    /// The first links say over which networks those can be dialled of whom the last run heard.
+    pub(super) fn place_restored(&mut self, link: LinkId) {
+        let Some(via) = self.links.get(&link).map(|link| link.remote.ip()) else { return };
+        for (feed, session) in self.roster.present().filter(|(feed, _)| self.completion.is_hearsay(feed)) {
+            if self.book.candidate(*feed).is_none() {
+                self.book.learn(*feed, &session.addresses, Some(via));
+                self.plan_due = true;
+            }
+        }
     }
 
     fn take_up_post(&mut self, post: &Arc<Post>) {

@@ -74,10 +74,13 @@ impl Roster {
     /// Whether the same author is here with a session that began after a time. One that is gone proves nothing: the
     /// author's clock may have been put back since.
     pub(super) fn is_succeeded(&self, feed: &FeedId, at: u64) -> bool {
-        let first = FeedId { author: feed.author, session: 0 };
-        let last = FeedId { author: feed.author, session: u64::MAX };
-        let mut others = self.sessions.range(first..=last).filter(|(other, _)| *other != feed);
+        let mut others = self.sessions_of(feed.author).filter(|(other, _)| *other != feed);
         others.any(|(_, session)| session.since > at && session.is_present() && !session.is_claimed())
+    }
+
+    /// All that are known of an identity.
+    pub(super) fn sessions_of(&self, author: Id) -> impl Iterator<Item = (&FeedId, &Session)> {
+        self.sessions.range(FeedId { author, session: 0 }..=FeedId { author, session: u64::MAX })
     }
 
     pub(super) fn present(&self) -> impl Iterator<Item = (&FeedId, &Session)> {

@@ -10,7 +10,7 @@ use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT, TICK_MS};
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::{Seen, read_frame};
-use hobnob::room::{Arrival, Config, DialId, Input, LinkId, Now, Output, Past, Reach, Room, Target};
+use hobnob::room::{Acquaintance, Arrival, Config, DialId, Input, LinkId, Now, Output, Past, Reach, Room, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
@@ -130,6 +130,8 @@ pub(crate) struct Hand {
     pub(crate) dials: Vec<(DialId, Target)>,
     pub(crate) events: Vec<Event>,
     pub(crate) outcome: Option<Outcome>,
+    /// What it last wanted to be remembered, and how often it wanted something.
+    pub(crate) remembered: (Vec<Acquaintance>, usize),
     /// Links whose sockets take nothing.
     pub(crate) stuck: BTreeSet<LinkId>,
     /// Leave events in the room, as a stalled terminal does.
@@ -150,6 +152,7 @@ pub(crate) fn config(seed: u8) -> Config {
         reach: Reach::NamedOnly,
         listening: None,
         named: Vec::new(),
+        remembered: Vec::new(),
         passing: false,
         wait_ms: 10_000,
         linger_ms: 10_000,
@@ -181,6 +184,7 @@ impl Hand {
             dials: Vec::new(),
             events: Vec::new(),
             outcome: None,
+            remembered: (Vec::new(), 0),
             stuck: BTreeSet::new(),
             unread: false,
             seen: Seen::default(),
@@ -215,6 +219,7 @@ impl Hand {
                 Output::Close { link, end } => self.closed.push((link, end)),
                 Output::Dial { dial, target } => self.dials.push((dial, target)),
                 Output::Seen { feed, number, tail } => self.seen.note(feed, number, tail),
+                Output::Remember(peers) => self.remembered = (peers, self.remembered.1 + 1),
                 Output::End(outcome) => self.outcome = Some(outcome),
             }
         }

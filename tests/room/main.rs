@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
+mod acquaintance;
 mod all;
 mod bounds;
 mod dial;

@@ -11,6 +11,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a failing seed is told")]
 
+mod comeback;
 mod cut;
 mod hub;
 mod world;
@@ -107,6 +108,7 @@ fn run(seed: u64) {
     if world.trace {
         eprintln!("seed {seed}: {nodes} nodes, {shape:?}");
     }
+    world.unnamed_again = rng.below(2) == 0;
     for plan in plans(shape, nodes, &mut rng) {
         world.add_node(plan);
         let pause = rng.below(300);

@@ -14,7 +14,7 @@ use hobnob::identity::{Id, Identity};
 use hobnob::room::event::{Command, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
-use hobnob::room::{Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
+use hobnob::room::{Acquaintance, Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Domain, FeedId, Mode, Nick, Post};
@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) plan: Plan,
     /// What its disk has of the room; `None` where it keeps nothing.
     pub(crate) kept: Option<Vec<Arc<Post>>>,
+    /// And whom it would look for at its next start.
+    pub(crate) remembered: Vec<Acquaintance>,
     /// It does nothing until then, as a stopped process.
     paused_until: u64,
     /// Its user takes nothing until then, as a stalled terminal.
@@ -121,6 +123,10 @@ pub(crate) struct World {
     pub(crate) alter_one_in: u64,
     /// So many of a hundred beats of a hub are lost on their way.
     pub(crate) beat_loss_percent: u64,
+    /// All nodes keep what they see, and not every other one.
+    pub(crate) all_keep: bool,
+    /// Nodes that come back are named nobody, where they know somebody from before.
+    pub(crate) unnamed_again: bool,
     pub(crate) wide_latency: bool,
     /// The slowest links carry so many bytes a millisecond.
     pub(crate) bytes_per_ms_min: u64,
@@ -151,6 +157,8 @@ impl World {
             verified: HashMap::new(),
             alter_one_in: 0,
             beat_loss_percent: 0,
+            all_keep: false,
+            unnamed_again: false,
             wide_latency: true,
             bytes_per_ms_min: 100,
             copies: 0,
@@ -202,7 +210,8 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
-            kept: (index % 2 == 1).then(Vec::new),
+            kept: (self.all_keep || index % 2 == 1).then(Vec::new),
+            remembered: Vec::new(),
             paused_until: 0,
             unread_until: 0,
             clock_off: 0,
@@ -228,6 +237,9 @@ impl World {
         node.born_at = clock.mono;
         node.seen = Seen::default();
         node.shown = Shown::default();
+        // Where a run before has had a link to whom it was named, the next one finds the room without.
+        let is_known = |peer: &usize| node.remembered.iter().any(|known| known.addr == Self::addr(*peer));
+        let named = if self.unnamed_again && node.plan.named.iter().any(is_known) { &[][..] } else { &node.plan.named };
         let config = Config {
             identity: node.identity.clone(),
             session,
@@ -237,7 +249,8 @@ impl World {
             rank: node.plan.rank,
             reach: node.plan.reach,
             listening: (node.plan.reach != Reach::Undialable).then(|| Self::addr(index)),
-            named: node.plan.named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),
+            named: named.iter().map(|peer| Named::anybody(format!("n{peer}"))).collect(),
+            remembered: node.remembered.clone(),
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
@@ -360,6 +373,7 @@ impl World {
                 Output::Close { link, end } => self.close(node, link, end),
                 Output::Dial { dial, target } => self.dial(node, dial, &target),
                 Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
+                Output::Remember(peers) => self.nodes[node].remembered = peers,
                 Output::End(outcome) => {
                     self.show(node);
                     self.nodes[node].shown.outcome = Some(outcome);

@@ -67,6 +67,7 @@ impl Printer {
             Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
                 (!self.style.quiet).then(|| member_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
+            Event::Looking { peers } => (!self.style.quiet).then(|| Notice::Note(looking(*peers))),
             Event::Unreached { peer, why } => Some(Notice::Trouble(format!("{peer} cannot be reached: {why}"))),
             Event::Clash { member, others, passing: false } => self.clash_notice(member, others),
             Event::Gap { from, missed } => {
@@ -182,6 +183,11 @@ fn hub_notice(event: &Event, naming: &Naming) -> Option<String> {
         Some(former) if *gone => format!("hub: {former} is gone, {hub} took over, nothing lost"),
         Some(former) => format!("hub: {former} handed over to {hub}"),
     })
+}
+
+/// Whom a node looks for that was told nobody.
+fn looking(peers: usize) -> String {
+    format!("looking for {peers} {} known from before", if peers == 1 { "peer" } else { "peers" })
 }
 
 /// Who did not confirm what was said.

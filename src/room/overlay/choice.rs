@@ -103,11 +103,11 @@ fn place(session: FeedId, ring: usize) -> u64 {
 /// How many peers are dialled in each network. Those of our own, private or loopback, are not counted: there
 /// all the others may well be.
 #[derive(Debug, Default)]
-pub(super) struct Networks(BTreeMap<IpAddr, usize>);
+pub(in crate::room) struct Networks(BTreeMap<IpAddr, usize>);
 
 impl Networks {
     /// Whether one more peer fits its networks; it takes its place there.
-    pub(super) fn admit(&mut self, addresses: &[SocketAddr]) -> bool {
+    pub(in crate::room) fn admit(&mut self, addresses: &[SocketAddr]) -> bool {
         let is_global = |addr: &&SocketAddr| scope(addr.ip()) == Some(Scope::Global);
         let networks = addresses.iter().filter(is_global).map(|addr| dialled_network_of(addr.ip()));
         let networks: BTreeSet<IpAddr> = networks.collect();

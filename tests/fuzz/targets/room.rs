@@ -98,6 +98,7 @@ fn config(seed: u8, nick: &str, reach: Reach) -> Config {
         reach,
         listening: None,
         named: Vec::new(),
+        remembered: Vec::new(),
         passing: false,
         wait_ms: 10_000,
         linger_ms: 10_000,
@@ -183,7 +184,7 @@ impl World {
                 self.dials.push(dial);
             }
             Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
-            Output::Admit { .. } => {}
+            Output::Admit { .. } | Output::Remember(_) => {}
             Output::End(_) => panic!("nobody has asked for the end"),
         }
         Vec::new()

@@ -191,6 +191,7 @@ impl World {
         let to = match target {
             Target::Named(name) => name.strip_prefix('n').and_then(|digits| digits.parse().ok()),
             Target::Member { addr, .. } => Self::node_at(*addr),
+            Target::Acquaintance(peer) => Self::node_at(peer.addr),
         };
         let latency_ms = 1 + self.rng.below(if self.wide_latency { 50 } else { 3 });
         let reachable = to.filter(|to| {
