@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) since: u64,
     /// Whom it has named in its place.
     handed_to: Option<FeedId>,
+    /// The one before has named it.
+    pub(super) was_named: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -220,7 +222,9 @@ impl Election {
         let since = self.known.filter(|_| is_same).map_or(now, |known| known.since);
         let patience_ms = HUB_DOWN_MS + rng.below(HUB_DOWN_JITTER_MS);
         let at = signed(now).saturating_sub_unsigned(beat.age);
-        self.known = Some(Known { beat: Beat { age: 0, ..*beat }, at, patience_ms, since, handed_to: None });
+        let was_named = self.was_handed_to(beat.claim().hub) || self.known.is_some_and(|known| is_same && known.was_named);
+        let beat = Beat { age: 0, ..*beat };
+        self.known = Some(Known { beat, at, patience_ms, since, handed_to: None, was_named });
         self.state = State::Following;
         self.other = None;
         if is_same && !was_suspected { Meaning::Alive } else { Meaning::Moved }
@@ -333,7 +337,9 @@ impl Election {
         let since = self.known.filter(|_| !is_first).map_or(now, |known| known.since);
         self.note_epoch(beat.epoch, now);
         self.on_trust = false;
-        self.known = Some(Known { beat, at: signed(now), patience_ms: HUB_DOWN_MS, since, handed_to: None });
+        let was_named = self.was_handed_to(self.me) || self.known.is_some_and(|known| !is_first && known.was_named);
+        let (at, patience_ms) = (signed(now), HUB_DOWN_MS);
+        self.known = Some(Known { beat, at, patience_ms, since, handed_to: None, was_named });
         self.state = State::Hub { beats_at: now + BEAT_MS };
     }
 

@@ -111,7 +111,7 @@ pub enum Event {
         epoch: u64,
         /// Who was it before.
         former: Option<Person>,
-        /// That one is not here any more.
+        /// That one does not answer any more; it has not handed over.
         gone: bool,
     },
     /// Posts that nobody has any more.

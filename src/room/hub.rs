@@ -384,8 +384,7 @@ impl Room {
             return;
         }
         let former = self.hub.shown.replace(person.clone());
-        let is_here = |id| self.roster.present().any(|(feed, session)| feed.author == id && !session.is_claimed());
-        let gone = former.as_ref().is_some_and(|former| !is_here(former.id));
+        let gone = former.is_some() && self.hub.election.known().is_some_and(|known| !known.was_named);
         let epoch = self.hub.election.epoch();
         self.local.notice(Event::Hub { hub: person, myself: hub == self.me, epoch, former, gone });
     }
