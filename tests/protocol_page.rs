@@ -18,7 +18,8 @@ use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
 use hobnob::wire::record::{
-    Ack, Body, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, Record, VERSION,
+    Ack, Beat, Body, Channel, Claim, Control, Domain, Draft, Entry, FeedId, Handover, Header, Hello, Mode, Nick, Post,
+    Record, VERSION,
 };
 use hobnob::wire::secure::{NOISE, PREAMBLE_NOISE, PREAMBLE_PLAIN};
 use serde_json::Value;
@@ -81,6 +82,15 @@ fn link() -> Channel {
     Channel { hash, dialler: true }
 }
 
+/// By bob.
+fn claim() -> Claim {
+    Claim { epoch: 3, rank: 128, hub: bob_feed() }
+}
+
+fn beat() -> Beat {
+    Beat::sign(claim(), 12, 9, &Domain::of_room(ROOM), &bob())
+}
+
 fn controls() -> Vec<Control> {
     let FeedId { author, session } = ada_feed();
     let entry = |feed: FeedId, number| Entry(feed.author, feed.session, number);
@@ -107,6 +117,11 @@ fn controls() -> Vec<Control> {
         Control::Gap { author, session, from: 3, to: 5 },
         Control::Ping { token: 31 },
         Control::Pong { token: 31 },
+        Control::Mode { mode: Mode::Hub },
+        Control::Beat(beat()),
+        Control::Handover(Handover::sign(claim(), ada_feed(), &Domain::of_room(ROOM), &bob())),
+        Control::Probe {},
+        Control::Follow { hub: Some(entry(bob_feed(), 3)) },
         Control::Exit { reason: End::Goodbye.word().to_owned(), text: End::Goodbye.text().to_owned() },
     ]
 }
@@ -124,6 +139,11 @@ fn type_of(control: &Control) -> &'static str {
         Control::Gap { .. } => "gap",
         Control::Ping { .. } => "ping",
         Control::Pong { .. } => "pong",
+        Control::Mode { .. } => "mode",
+        Control::Beat(_) => "beat",
+        Control::Handover(_) => "handover",
+        Control::Probe {} => "probe",
+        Control::Follow { .. } => "follow",
         Control::Exit { .. } => "exit",
         Control::Unknown => "unknown",
     }
@@ -490,6 +510,22 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("lost counts after", limits::LOST_GRACE_MS, "ms"),
         ("an old post played again", limits::REPLAYED_MS_MIN, "ms"),
         ("a goodbye", limits::LEAVE_MS_MAX, "ms"),
+        ("a beat every", limits::BEAT_MS, "ms"),
+        ("a hub silent", limits::HUB_DOWN_MS, "ms"),
+        ("and up to, by chance", limits::HUB_DOWN_JITTER_MS, "ms"),
+        ("members before one, each", limits::STAGGER_MS, "ms"),
+        ("of whom count", limits::STAGGER_POSITIONS_MAX, ""),
+        ("and up to, by chance", limits::STAGGER_JITTER_MS, "ms"),
+        ("links that are probed", of(limits::PROBED_LINKS_MAX), ""),
+        ("epochs above the highest", limits::EPOCH_JUMP_MAX, ""),
+        ("handovers at once", limits::HANDOVERS.burst, ""),
+        ("of which are forgiven within", limits::HANDOVERS.window_ms, "ms"),
+        ("spare links", of(limits::HUB_SPARES), ""),
+        ("between two news, on a spare link", limits::SPARE_NEWS_MS, "ms"),
+        ("told of and not brought", limits::WITHHELD_MS, "ms"),
+        ("a new hub left alone for", limits::HUB_SETTLES_MS, "ms"),
+        ("a hub that was left", limits::DISTRUSTED_MS, "ms"),
+        ("records about the hub, on a link", limits::LINK_ELECTION.burst, ""),
     ];
     let missing: Vec<String> = rows
         .iter()

@@ -222,7 +222,8 @@ impl Election {
         let since = self.known.filter(|_| is_same).map_or(now, |known| known.since);
         let patience_ms = HUB_DOWN_MS + rng.below(HUB_DOWN_JITTER_MS);
         let at = signed(now).saturating_sub_unsigned(beat.age);
-        let was_named = self.was_handed_to(beat.claim().hub) || self.known.is_some_and(|known| is_same && known.was_named);
+        let was_named =
+            self.was_handed_to(beat.claim().hub) || self.known.is_some_and(|known| is_same && known.was_named);
         let beat = Beat { age: 0, ..*beat };
         self.known = Some(Known { beat, at, patience_ms, since, handed_to: None, was_named });
         self.state = State::Following;
