@@ -30,6 +30,8 @@ pub(crate) struct Author {
     pub(crate) identity: Identity,
     pub(crate) nick: Nick,
     pub(crate) feed: FeedId,
+    /// What it takes the room for.
+    pub(crate) mode: Mode,
     pub(crate) next: u64,
     pub(crate) at: u64,
 }
@@ -38,7 +40,7 @@ impl Author {
     pub(crate) fn new(seed: u8, nick: &str) -> Self {
         let identity = Identity::from_seed(&[seed; 32]);
         let feed = FeedId { author: identity.id(), session: 1_000 + u64::from(seed) };
-        Self { identity, nick: Nick::new(nick).unwrap(), feed, next: 1, at: WALL_START }
+        Self { identity, nick: Nick::new(nick).unwrap(), feed, mode: Mode::Mesh, next: 1, at: WALL_START }
     }
 
     /// The post of a number, whatever that means to the feed.
@@ -87,7 +89,7 @@ impl Author {
             id: self.feed.author,
             session: self.feed.session,
             room: "lobby".to_owned(),
-            mode: Mode::Mesh,
+            mode: self.mode,
             nick: self.nick.clone(),
             seen: "10.0.0.1".parse().unwrap(),
             listens: false,

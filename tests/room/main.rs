@@ -15,6 +15,7 @@ mod feeds;
 mod flood;
 mod hand;
 mod hole;
+mod hub;
 mod link;
 mod log;
 mod name;
