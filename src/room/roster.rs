@@ -128,7 +128,7 @@ impl Roster {
     /// Numbers that will never come count as seen; returns whether that changed who is here.
     pub(super) fn skip_to(&mut self, feed: FeedId, number: u64, now: i64) -> bool {
         let Some(session) = self.sessions.get_mut(&feed) else { return false };
-        session.last = number;
+        session.reach(number);
         self.settle(feed, now)
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) joined_at_number: u64,
     pub(super) left: Option<String>,
     pub(super) claims: Claims,
+    /// Since when there is a claim at its newest number, as seen from here.
+    doubted_at: Option<i64>,
     /// When its newest post was written, or arrived if that was earlier; by the monotonic clock, and
     /// below its zero for what is older than this run.
     pub(super) spoke_at: i64,
@@ -65,6 +67,7 @@ impl Session {
             joined_at_number: 0,
             left: None,
             claims,
+            doubted_at: None,
             spoke_at: 0,
             behind_ms: None,
             presence: Presence::Lost,
@@ -74,7 +77,7 @@ impl Session {
 
     pub(super) fn fold(&mut self, post: &Post, written_at: i64) {
         self.nick = post.nick.clone();
-        self.last = post.number;
+        self.reach(post.number);
         self.spoke_at = written_at;
         self.claims = self.claims.split_off(&post.number);
         match &post.body {
@@ -89,12 +92,22 @@ impl Session {
         }
     }
 
+    /// All up to a number is folded, or will never come.
+    pub(super) fn reach(&mut self, number: u64) {
+        self.last = number;
+        self.doubted_at = None;
+    }
+
     /// Looks at the clock. A claim counts when the session, since it reached that number, has had the time to say that it
-    /// is here.
+    /// is here. Of one that is shown that time begins here and now: it may not have heard of a claim that says that it is
+    /// old. What was true before it was shown is no news.
     pub(super) fn settle(&mut self, now: i64) {
         let silent = self.spoke_at.saturating_add_unsigned(SESSION_SILENT_MS_MAX) < now;
-        let claimed_at = self.claims.get(&self.last).map(|at| *at.max(&self.spoke_at));
-        let claimed = claimed_at.is_some_and(|at| at.saturating_add_unsigned(LOST_GRACE_MS) <= now);
+        let claimed = self.claims.get(&self.last).is_some_and(|made_at| {
+            let doubted_at = *self.doubted_at.get_or_insert(now);
+            let since = if self.shown { doubted_at } else { self.spoke_at.max(*made_at) };
+            since.saturating_add_unsigned(LOST_GRACE_MS) <= now
+        });
         self.presence = if self.left.is_some() {
             Presence::Left
         } else if silent || claimed {

@@ -137,6 +137,28 @@ fn a_false_lost_of_a_live_member_is_seen_by_nobody() {
     assert!(!was_told_lost(&bob, alice.feed));
 }
 
+/// A claim that says that it was made a minute ago, and lets itself be asked for, counted at once: its target had not
+/// heard of it, and was told as lost.
+#[test]
+fn a_false_lost_that_says_it_is_old_leaves_the_time_to_answer() {
+    let Two { mut bob, mut alice, a, c } = two();
+    let mut carol = Author::new(3, "carol");
+    bob.post(a, &alice.say("two"));
+    bob.pass_alive(5_000, &[a, c]);
+    carol.at = WALL_START + 1_000;
+    bob.control(c, Control::News { feeds: vec![carol.entry(2)] });
+    bob.pass_alive(500, &[a, c]);
+    let asked =
+        |sent: &Sent| matches!(sent, Sent::Control(Control::Want { author, .. }) if *author == carol.feed.author);
+    assert!(bob.sent(c).iter().any(asked), "it counts as one that was asked for");
+    bob.posts(c, &[carol.post(&lost(alice.feed, 2)), carol.join()]);
+    bob.pass_alive(LOST_GRACE_MS - 500, &[a, c]);
+    assert!(is_present(&bob, alice.feed));
+    bob.post(a, &alice.join());
+    bob.pass_alive(10_000, &[a, c]);
+    assert!(is_present(&bob, alice.feed) && !was_told_lost(&bob, alice.feed));
+}
+
 #[test]
 fn a_lost_that_was_true_before_we_came_is_no_news() {
     let mut bob = Hand::new(config(1));
