@@ -527,6 +527,10 @@ pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_
 /// and its answer must come back, over some ten links each way.
 pub const LOST_GRACE_MS: u64 = 1_500;
 
+/// A session that is known from the disk alone is doubted after this long in the room: those who are still here have been
+/// dialled by then, and who came back with us has, too. A guess.
+pub const UNHEARD_AFTER_MS: u64 = 8_000;
+
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
 

@@ -27,3 +27,4 @@ mod recovery;
 mod roster;
 mod serve;
 mod shell;
+mod unheard;
