@@ -414,6 +414,10 @@ pub const HISTORY_BATCHES_MAX: usize = 8;
 /// How often the history is synced: what a power cut may cost of it.
 pub const HISTORY_SYNC_MS: u64 = 1_000;
 
+/// What is written of a history and not synced, in bytes: it is kept in memory until it is, for after a sync that failed
+/// nobody knows what has become of it. At the bound it is synced at once.
+pub const HISTORY_UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How often writing is tried again when the disk is full, read-only or broken.
 pub const HISTORY_RETRY_MS: u64 = 10_000;
 
