@@ -46,7 +46,7 @@ fn file(folder: &Path) -> PathBuf {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
     let months: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect();
     assert_eq!(months.len(), 1, "a test that runs over the end of a month is run again: {months:?}");
-    months[0].clone()
+    months.first().expect("there is one").clone()
 }
 
 /// The numbers of the posts in the file, each checked to be as it was signed.

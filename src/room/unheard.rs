@@ -13,6 +13,7 @@ use crate::wire::record::FeedId;
 
 use super::Room;
 use super::links::Link;
+use super::session::Session;
 
 /// How long one round takes: until the claims are made, and answered.
 const ROUND_MS: u64 = LOST_AFTER_MS + LOST_JITTER_MS + 2 * LOST_GRACE_MS;
@@ -78,7 +79,7 @@ impl Room {
         let (roster, vouched) = (&self.roster, &mut self.unheard.vouched);
         self.unheard.sessions.retain(|session| {
             let known = roster.session(session).filter(|known| known.is_present());
-            let is_heard = known.is_some_and(|known| known.is_heard()) || linked.contains(session);
+            let is_heard = known.is_some_and(Session::is_heard) || linked.contains(session);
             *vouched |= is_heard;
             known.is_some() && !is_heard
         });

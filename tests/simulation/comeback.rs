@@ -15,7 +15,7 @@ fn crash_and_come_back(seed: u64) {
     let mut rng = Rng::new(seed);
     let nodes = if rng.below(10) == 0 { 40 } else { 2 + pick(&mut rng, 12) };
     let mut world = World::new(rng.draw());
-    (world.all_keep, world.unnamed_again) = (true, true);
+    (world.keeps_one_in, world.unnamed_again) = (1, true);
     for index in 0..nodes {
         let undialable = index > 1 && rng.below(4) == 0;
         let named = if index > 0 { vec![0] } else { vec![] };
@@ -48,7 +48,7 @@ fn crash_and_stay_away(seed: u64) {
     let mut rng = Rng::new(seed);
     let nodes = 3 + pick(&mut rng, 20);
     let mut world = World::new(rng.draw());
-    world.all_keep = true;
+    world.keeps_one_in = 1;
     for index in 0..nodes {
         let undialable = index > 1 && rng.below(2) == 0;
         let reach = if undialable { Reach::Undialable } else { Reach::Dialable };
@@ -82,7 +82,7 @@ fn who_does_not_come_back_after_a_crash_of_all_is_soon_gone() {
 #[test]
 fn who_comes_back_to_a_living_room_accuses_nobody() {
     let mut world = World::new(7);
-    world.all_keep = true;
+    world.keeps_one_in = 1;
     for index in 0..40 {
         world.add_node(plan(Reach::Dialable, (index > 0).then_some(0).into_iter().collect()));
         world.run_until(world.now + 100);

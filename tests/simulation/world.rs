@@ -118,8 +118,8 @@ pub(crate) struct World {
     verified: HashMap<blake3::Hash, bool>,
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
-    /// All nodes keep what they see, and not every other one.
-    pub(crate) all_keep: bool,
+    /// One node in so many keeps what it sees.
+    pub(crate) keeps_one_in: usize,
     /// Nodes that come back are named nobody, where they know somebody from before.
     pub(crate) unnamed_again: bool,
     pub(crate) wide_latency: bool,
@@ -151,7 +151,7 @@ impl World {
             posted: HashMap::new(),
             verified: HashMap::new(),
             alter_one_in: 0,
-            all_keep: false,
+            keeps_one_in: 2,
             unnamed_again: false,
             wide_latency: true,
             bytes_per_ms_min: 100,
@@ -204,7 +204,7 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
-            kept: (self.all_keep || index % 2 == 1).then(Vec::new),
+            kept: (index % self.keeps_one_in == self.keeps_one_in - 1).then(Vec::new),
             remembered: Vec::new(),
             paused_until: 0,
             unread_until: 0,

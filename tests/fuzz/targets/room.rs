@@ -72,7 +72,7 @@ struct Stranger {
 
 struct World {
     now: Now,
-    nodes: [Node; 2],
+    nodes: Vec<Node>,
     strangers: BTreeMap<LinkId, Stranger>,
     /// Who has knocked at bob's door.
     knocking: BTreeSet<LinkId>,
@@ -127,7 +127,7 @@ impl World {
             let channel = Channel { hash: [1; 32], dialler: seed == 2 };
             Node { room, feed, channel, seen, said: Vec::new(), heard: Vec::new(), sent: VecDeque::new() }
         };
-        let nodes = [node(1, "bob", reach), node(2, "alice", Reach::NamedOnly)];
+        let nodes = vec![node(1, "bob", reach), node(2, "alice", Reach::NamedOnly)];
         let mut world = Self {
             now,
             nodes,
