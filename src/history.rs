@@ -28,7 +28,7 @@ use crate::room::{Acquaintance, Past};
 use crate::secret::RoomSecret;
 use crate::wire::record::Domain;
 
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Sync};
 
 /// Before what the tag of a folder is the hash of.
 const TAG_CONTEXT: &str = "hobnob 1 history folder";
@@ -92,8 +92,8 @@ pub fn open(folder: &Path, room: &str, wall: u64) -> Opened {
             log::warn!("another run of this identity keeps the history of this room: this one does not");
             None
         }
-        Ok(lock) => Keeper::start(folder.to_owned(), lock),
-        Err(_) => Keeper::start(folder.to_owned(), None),
+        Ok(lock) => Keeper::start(folder.to_owned(), lock, File::sync_data),
+        Err(_) => Keeper::start(folder.to_owned(), None, File::sync_data),
     };
     Opened { past, acquaintances: peers::load(folder), keeper }
 }

@@ -481,6 +481,10 @@ pub const HISTORY_BATCHES_MAX: usize = 8;
 /// How often the history is synced: what a power cut may cost of it.
 pub const HISTORY_SYNC_MS: u64 = 1_000;
 
+/// What is written of a history and not synced, in bytes: it is kept in memory until it is, for after a sync that failed
+/// nobody knows what has become of it. At the bound it is synced at once.
+pub const HISTORY_UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How often writing is tried again when the disk is full, read-only or broken.
 pub const HISTORY_RETRY_MS: u64 = 10_000;
 
@@ -593,6 +597,10 @@ pub const LOSSES: Rate = Rate { burst: LINKS_ACCEPTED_MAX as u64, window_ms: 60_
 /// How long a session may take to say that it is here, after somebody has said that it is lost: the claim must reach it
 /// and its answer must come back, over some ten links each way.
 pub const LOST_GRACE_MS: u64 = 1_500;
+
+/// A session that is known from the disk alone is doubted after this long in the room: those who are still here have been
+/// dialled by then, and who came back with us has, too. A guess.
+pub const UNHEARD_AFTER_MS: u64 = 8_000;
 
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;

@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts, and its end), `watch` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts, and its end), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,7 @@ mod roster;
 mod serve;
 mod session;
 pub mod skeleton;
+mod unheard;
 mod watch;
 
 pub use acquaintance::Acquaintance;
@@ -109,6 +110,7 @@ pub struct Room {
     feeds_full_until: u64,
     holes: BTreeMap<FeedId, hole::Hole>,
     watches: BTreeMap<FeedId, watch::Watch>,
+    unheard: unheard::Unheard,
     /// The posts of `lost` that we may make.
     losses: bucket::Bucket,
     /// Sessions that were watched although no link to them was lost, and since when.
@@ -173,6 +175,7 @@ impl Room {
             feeds_full_until: 0,
             holes: BTreeMap::new(),
             watches: BTreeMap::new(),
+            unheard: unheard::Unheard::default(),
             losses: bucket::Bucket::default(),
             doubted: BTreeMap::new(),
             lost_at: None,
@@ -374,6 +377,7 @@ impl Room {
                 self.look_at_addresses(out);
             }
             self.note_acquaintances(out);
+            self.doubt_unheard();
         }
         if now >= self.next_minute_at {
             self.next_minute_at = now + 60_000;

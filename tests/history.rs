@@ -211,6 +211,12 @@ fn a_room_of_which_all_were_killed_finds_itself_again_without_being_told_where()
         addresses
     };
     assert_eq!(fs::metadata(alice.peers()).expect("it was made").permissions().mode() & 0o777, 0o600);
+    // Somebody who is nowhere any more, and was the last one that there was a link with.
+    let gone = format!("{{\"id\":\"{}\",\"addr\":\"127.0.0.1:1\"}}\n", "ab".repeat(32));
+    for keeper in [&alice, &bob] {
+        let known = fs::read_to_string(keeper.peers()).expect("a file of peers");
+        fs::write(keeper.peers(), format!("{gone}{known}")).expect("the file is ours");
+    }
     let mut one = alice.run_again(&first);
     let mut other = bob.run_again(&second);
     one.wait_for_all(&["bob"]);

@@ -2,12 +2,14 @@
 //!
 //! A line is on the disk for certain a second after its post came, or when the run has ended. What cannot be written is
 //! tried again, and meanwhile nothing more is taken: the room's log is the queue, and what falls out of it is counted
-//! there. A line is whole in its file, or taken out of it again.
+//! there. A line is whole in its file, or taken out of it again. After a sync that failed the system takes for written what
+//! may be lost (fsyncgate), and a second one succeeds for nothing: so what is not synced stays in memory, and is written
+//! once more in its place.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -19,7 +21,10 @@ use jiff::Timestamp;
 use super::month::{self, Month};
 use super::{line, lock, peers};
 use crate::daemon::Keepsake;
-use crate::limits::{HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS, PEERS_SAVE_MS};
+use crate::limits::{
+    HISTORY_BATCH_BYTES_MAX, HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS,
+    HISTORY_UNSYNCED_BYTES_MAX, PEERS_SAVE_MS,
+};
 use crate::room::Acquaintance;
 use crate::wire::record::Post;
 
@@ -29,6 +34,9 @@ const WRITE_BYTES: usize = 256 * 1024;
 const SYNC: Duration = Duration::from_millis(HISTORY_SYNC_MS);
 const PEERS: Duration = Duration::from_millis(PEERS_SAVE_MS);
 const RETRY: Duration = Duration::from_millis(HISTORY_RETRY_MS);
+
+/// Has the disk take what was written to a file.
+pub type Sync = fn(&File) -> io::Result<()>;
 
 /// The thread as its owner sees it.
 #[derive(Debug)]
@@ -42,8 +50,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it. Without a lock it takes it before it writes.
-    pub(super) fn start(folder: PathBuf, lock: Option<File>) -> Option<Self> {
+    /// Starts it. Without a lock it takes it before it writes. `sync` is `File::sync_data`, but for tests.
+    pub fn start(folder: PathBuf, lock: Option<File>, sync: Sync) -> Option<Self> {
         let (keepsakes, inbox) = bounded(HISTORY_BATCHES_MAX);
         let (going, gone) = bounded(0);
         let (ends, done) = bounded(0);
@@ -53,6 +61,7 @@ impl Keeper {
             open: None,
             pending: VecDeque::new(),
             dirty_since: None,
+            sync,
             peers: None,
             peers_due: Instant::now(),
             trouble: false,
@@ -85,6 +94,7 @@ struct Writer {
     pending: VecDeque<Arc<Post>>,
     /// Since when something waits to be synced.
     dirty_since: Option<Instant>,
+    sync: Sync,
     /// Peers that are not written yet,
     peers: Option<Vec<Acquaintance>>,
     /// and from when on they may be.
@@ -97,8 +107,62 @@ struct Writer {
 struct Open {
     month: Month,
     file: File,
+    /// The same, to write elsewhere than at its end.
+    anywhere: File,
     /// Its length: whole lines.
     length: u64,
+    /// There is more: a part of a line.
+    is_torn: bool,
+    /// The last of them, which are not synced,
+    unsynced: Vec<u8>,
+    /// and how many posts they are.
+    unsynced_posts: usize,
+    /// A sync has failed: nobody knows what has become of those.
+    is_doubtful: bool,
+}
+
+impl Open {
+    fn new(month: Month, file: File, anywhere: File, length: u64) -> Self {
+        let (unsynced, unsynced_posts) = (Vec::new(), 0);
+        Self { month, file, anywhere, length, is_torn: false, unsynced, unsynced_posts, is_doubtful: false }
+    }
+
+    /// Whether nothing more is written before a sync.
+    fn is_full(&self) -> bool {
+        self.is_doubtful || self.unsynced.len() >= HISTORY_UNSYNCED_BYTES_MAX
+    }
+
+    /// Lines were written.
+    fn grew(&mut self, lines: &[u8], posts: usize) {
+        self.unsynced.extend_from_slice(lines);
+        self.unsynced_posts += posts;
+        self.length += lines.len() as u64;
+    }
+
+    /// Cuts off a part of a line.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.length)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, sync: Sync) -> io::Result<()> {
+        self.mend()?;
+        if self.is_doubtful {
+            let start = self.length.saturating_sub(self.unsynced.len() as u64);
+            self.anywhere.write_all_at(&self.unsynced, start)?;
+        }
+        self.is_doubtful = true;
+        sync(&self.file)?;
+        self.is_doubtful = false;
+        self.unsynced_posts = 0;
+        self.unsynced.clear();
+        // A flood is over some time.
+        self.unsynced.shrink_to(HISTORY_BATCH_BYTES_MAX);
+        Ok(())
+    }
 }
 
 /// Why something could not be kept.
@@ -175,6 +239,9 @@ impl Writer {
 
     fn try_keep(&mut self) -> Result<(), Fault> {
         while !self.pending.is_empty() {
+            if self.open.as_ref().is_some_and(Open::is_full) {
+                self.sync()?;
+            }
             self.ready()?;
             self.write_some()?;
         }
@@ -211,14 +278,15 @@ impl Writer {
     fn ready(&mut self) -> Result<(), Fault> {
         self.take_lock()?;
         let month = Month::of(Timestamp::now());
-        if self.open.as_ref().is_some_and(|open| open.month >= month) {
-            return Ok(());
+        if let Some(open) = self.open.as_mut().filter(|open| open.month >= month) {
+            return Ok(open.mend()?);
         }
         self.sync()?;
         let newest = month::newest(&self.folder)?.map(|(newest, _)| newest);
         let month = newest.map_or(month.clone(), |newest| newest.max(month));
         let path = month.path(&self.folder);
         let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let anywhere = fs::OpenOptions::new().write(true).open(&path)?;
         // What a write that failed may have left.
         month::cut_torn_line(&path)?;
         let length = file.metadata()?.len();
@@ -227,7 +295,7 @@ impl Writer {
         {
             folder.sync_all()?;
         }
-        self.open = Some(Open { month, file, length });
+        self.open = Some(Open::new(month, file, anywhere, length));
         Ok(())
     }
 
@@ -247,23 +315,21 @@ impl Writer {
         let whole = ends.iter().take_while(|end| **end <= written).count();
         let whole_bytes = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
         self.pending.drain(..whole);
-        open.length += whole_bytes as u64;
+        open.grew(bytes.get(..whole_bytes).unwrap_or_default(), whole);
         if whole > 0 {
             self.dirty_since.get_or_insert_with(Instant::now);
         }
-        if result.is_err() && written > whole_bytes && open.file.set_len(open.length).is_err() {
-            // It is cut when the file is opened again.
-            self.open = None;
-        }
-        Ok(result?)
+        open.is_torn = written > whole_bytes;
+        let mended = open.mend();
+        Ok(result.and(mended)?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // Once: after a failure the system may take for written what is not.
-        if self.dirty_since.take().is_some()
-            && let Some(open) = &self.open
+        if self.dirty_since.is_some()
+            && let Some(open) = &mut self.open
         {
-            open.file.sync_data()?;
+            open.sync(self.sync)?;
+            self.dirty_since = None;
         }
         Ok(())
     }
@@ -277,8 +343,12 @@ impl Writer {
         if let Some(fault) = fault {
             self.tell(&fault);
         }
-        if !self.pending.is_empty() {
-            log::warn!("the last {} messages are missing in the history", self.pending.len());
+        let doubtful = self.open.as_ref().filter(|open| open.is_doubtful).map_or(0, |open| open.unsynced_posts);
+        let last = doubtful + self.pending.len();
+        if doubtful > 0 {
+            log::warn!("the last {last} messages may be missing in the history");
+        } else if last > 0 {
+            log::warn!("the last {last} messages are missing in the history");
         }
     }
 }

@@ -61,6 +61,11 @@ impl Acquaintances {
     pub(super) fn people(&self) -> usize {
         self.list.iter().map(|peer| peer.id).collect::<BTreeSet<Id>>().len()
     }
+
+    /// Whether an identity is known at an address.
+    pub(super) fn contains(&self, id: Id, addr: SocketAddr) -> bool {
+        self.list.contains(&Acquaintance { id, addr })
+    }
 }
 
 impl Room {

@@ -20,6 +20,7 @@ use super::door::{Verdict, clock_objection, clock_text};
 use super::event::Event;
 use super::links::{Incoming, Link, Outgoing, Paging};
 use super::overlay::{DialId, Reach, Target};
+use super::session::Session;
 use super::{DialFailure, LinkId, Output, Room};
 
 /// Whether what was said before we came has been caught up with, as far as the first links told.
@@ -531,7 +532,8 @@ impl Room {
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         let now = self.now.mono;
         let mut dials = self.overlay.due(&linked, now, &mut self.rng);
-        let is_here = |id: &Id| self.roster.sessions_of(*id).any(|(_, session)| session.is_present());
+        let counts = |(feed, known): (&FeedId, &Session)| known.is_present() && !self.unheard.is_doubtful(feed);
+        let is_here = |id: &Id| self.roster.sessions_of(*id).any(counts);
         dials.extend(self.overlay.due_acquaintances(&linked, is_here, now, &mut self.rng));
         out.extend(dials.into_iter().map(|(dial, target)| Output::Dial { dial, target }));
     }

@@ -6,6 +6,7 @@
 //! passed on to whoever lacks it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::identity::Id;
@@ -17,6 +18,7 @@ use crate::wire::record::{Body, FeedId, Post};
 use super::event::Event;
 use super::log::Position;
 use super::roster::Moment;
+use super::unheard::Unheard;
 use super::{LinkId, Output, Room};
 
 /// What earlier runs have kept of the room. Signatures were checked.
@@ -115,6 +117,7 @@ impl Room {
         let restored: BTreeMap<FeedId, u64> = self.log.feeds().map(|(feed, kept)| (*feed, kept.have)).collect();
         out.extend(restored.iter().map(|(feed, number)| Output::Seen { feed: *feed, number: *number, tail: 0 }));
         self.completion.resume(restored);
+        self.take_up_present();
         self.evict();
         self.keeping.next = self.log.next_position();
         self.local.show_backlog(&self.log);
@@ -129,6 +132,17 @@ impl Room {
                 self.plan_due = true;
             }
         }
+    }
+
+    /// Whom the last run saw here may still be here. Where an address is everybody's, or a link came up with it, they are
+    /// dialled like others.
+    fn take_up_present(&mut self) {
+        let others = || self.roster.present().filter(|(feed, _)| feed.author != self.me.author);
+        for (feed, session) in others() {
+            let is_known = |addr: &SocketAddr| self.acquaintances.contains(feed.author, *addr);
+            self.book.recall(*feed, &session.addresses, is_known);
+        }
+        self.unheard = Unheard::of(others().map(|(feed, _)| *feed));
     }
 
     fn take_up_post(&mut self, post: &Arc<Post>) {

@@ -125,6 +125,11 @@ impl Session {
         self.presence == Presence::Present
     }
 
+    /// Whether something came of it as it was said.
+    pub(super) fn is_heard(&self) -> bool {
+        self.behind_ms.is_some()
+    }
+
     /// Whether somebody says that it is lost, at the very number where it is.
     pub(super) fn is_claimed(&self) -> bool {
         self.claims.contains_key(&self.last)

@@ -52,8 +52,12 @@ impl Room {
     }
 
     /// A member does not answer. Where somebody was lost lately, those to whom nobody here had a link may be gone, too: a
-    /// cut has two sides. One that others still reach says so, and is not doubted again before the next loss.
+    /// cut has two sides. One that others still reach says so, and is not doubted again before the next loss. So is one
+    /// who is known from the disk alone.
     pub(super) fn doubt_unreached(&mut self, session: FeedId) {
+        if self.unheard.contains(&session) && self.completion.is_complete() && !self.doubted.contains_key(&session) {
+            return self.doubt(session);
+        }
         let Some(lost_at) = self.lost_at.filter(|at| self.now.mono < at + WATCH_MS) else { return };
         let is_new = self.doubted.get(&session).is_none_or(|doubted_at| *doubted_at < lost_at);
         if is_new && self.roster.is_present(&session) && !self.watches.contains_key(&session) {
@@ -61,7 +65,7 @@ impl Room {
         }
     }
 
-    fn doubt(&mut self, session: FeedId) {
+    pub(super) fn doubt(&mut self, session: FeedId) {
         self.doubted.insert(session, self.now.mono);
         self.watch(session);
     }

@@ -48,7 +48,8 @@ fn pass_refusing(bob: &mut Hand, ms: u64, alive: &[LinkId]) {
         for link in alive {
             bob.arrive(*link, vec![]);
         }
-        for (dial, _) in bob.dials[before..].to_vec() {
+        let fresh = bob.dials[before..].to_vec();
+        for (dial, _) in fresh {
             bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
         }
     }

@@ -28,3 +28,4 @@ mod recovery;
 mod roster;
 mod serve;
 mod shell;
+mod unheard;

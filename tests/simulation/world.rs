@@ -123,8 +123,8 @@ pub(crate) struct World {
     pub(crate) alter_one_in: u64,
     /// So many of a hundred beats of a hub are lost on their way.
     pub(crate) beat_loss_percent: u64,
-    /// All nodes keep what they see, and not every other one.
-    pub(crate) all_keep: bool,
+    /// One node in so many keeps what it sees.
+    pub(crate) keeps_one_in: usize,
     /// Nodes that come back are named nobody, where they know somebody from before.
     pub(crate) unnamed_again: bool,
     pub(crate) wide_latency: bool,
@@ -157,7 +157,7 @@ impl World {
             verified: HashMap::new(),
             alter_one_in: 0,
             beat_loss_percent: 0,
-            all_keep: false,
+            keeps_one_in: 2,
             unnamed_again: false,
             wide_latency: true,
             bytes_per_ms_min: 100,
@@ -210,7 +210,7 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
-            kept: (self.all_keep || index % 2 == 1).then(Vec::new),
+            kept: (index % self.keeps_one_in == self.keeps_one_in - 1).then(Vec::new),
             remembered: Vec::new(),
             paused_until: 0,
             unread_until: 0,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::choice::{Candidate, Rings};
-use crate::room::address::may_dial;
+use crate::room::address::{Scope, may_dial, scope};
 use crate::wire::record::FeedId;
 
 /// Addresses that may be dialled, per session, from its newest join.
@@ -17,6 +17,18 @@ impl Book {
     pub(in crate::room) fn learn(&mut self, session: FeedId, addresses: &[SocketAddr], through: Option<IpAddr>) {
         let usable = |addr: &&SocketAddr| addr.port() != 0 && through.is_some_and(|via| may_dial(addr.ip(), via));
         self.0.insert(session, addresses.iter().filter(usable).copied().collect());
+    }
+
+    /// Keeps those of a join that an earlier run saw: of which nobody knows any more over what link it came.
+    pub(in crate::room) fn recall(
+        &mut self,
+        session: FeedId,
+        addresses: &[SocketAddr],
+        is_known: impl Fn(&SocketAddr) -> bool,
+    ) {
+        let is_global = |addr: &SocketAddr| addr.port() != 0 && scope(addr.ip()) == Some(Scope::Global);
+        let usable = addresses.iter().filter(|addr| is_global(addr) || is_known(addr)).copied().collect();
+        self.0.insert(session, usable);
     }
 
     pub(in crate::room) fn forget(&mut self, session: &FeedId) {
