@@ -29,11 +29,28 @@ pub(crate) struct Shown {
     pub(crate) forked: u64,
 }
 
+/// What a disk has.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(super) posts: Vec<Arc<Post>>,
+    /// The last number of each feed.
+    last: BTreeMap<FeedId, u64>,
+}
+
+impl Kept {
+    /// The last posts are gone.
+    pub(super) fn lose(&mut self, count: usize) {
+        self.posts.truncate(self.posts.len().saturating_sub(count));
+        self.last = self.posts.iter().map(|post| (post.feed, post.number)).collect();
+    }
+}
+
 impl World {
     /// Remembers what an author first sent: nothing else may ever be shown under that number.
     pub(super) fn note_posted(&mut self, node: usize, frame: &Frame) {
-        let Some(label) = Label::read(frame) else { return };
-        if label.feed.author == self.nodes[node].identity.id() && label.feed.session == self.nodes[node].session {
+        if frame.starts_with(&self.nodes[node].own_start)
+            && let Some(label) = Label::read(frame)
+        {
             self.posted.entry((label.feed, label.number)).or_insert_with(|| Arc::clone(frame));
         }
     }
@@ -43,10 +60,10 @@ impl World {
         let Node { room: Some(room), kept: Some(kept), .. } = &mut self.nodes[node] else { return };
         let mut frames = Vec::new();
         while let Some(post) = room.next_kept() {
-            let last = kept.iter().rev().find(|kept| kept.feed == post.feed).map_or(0, |kept| kept.number);
+            let last = kept.last.insert(post.feed, post.number).unwrap_or(0);
             assert!(last < post.number, "n{node} keeps {:?} {} after {last}", post.feed, post.number);
             frames.push(Arc::clone(&post.frame));
-            kept.push(post);
+            kept.posts.push(post);
         }
         // It may be passed on by a later life only.
         for frame in frames {
@@ -71,6 +88,7 @@ impl World {
             if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
                 eprintln!("{:>8} n{node} sees {event:?}", self.now);
             }
+            self.digest.note_event(node, &event);
             let shown = &mut self.nodes[node].shown;
             match event {
                 Event::Said { post, backlog, .. } => {
