@@ -284,8 +284,7 @@ impl World {
         if let Some(kept) = &mut node.kept {
             kept.lose(unsynced);
         }
-        let posts = node.kept.as_ref().map_or_else(Vec::new, |kept| kept.posts.clone());
-        let past = Past { posts, ends: Vec::new() };
+        let past = node.kept.as_ref().map_or_else(Past::default, |kept| kept.past(node.plan.log_bytes_max));
         node.room = Some(Room::resume(config, &past, clock, &mut out));
         self.carry_out(index, out);
         let phase = self.rng.below(50);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hobnob::room::Room;
 use hobnob::room::event::{Event, Outcome};
+use hobnob::room::{Past, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::record::{Body, FeedId, Label, Post};
 
@@ -42,6 +42,28 @@ impl Kept {
     pub(super) fn lose(&mut self, count: usize) {
         self.posts.truncate(self.posts.len().saturating_sub(count));
         self.last = self.posts.iter().map(|post| (post.feed, post.number)).collect();
+    }
+
+    /// What is loaded of it into a log of so many bytes: the newest posts, and of feeds of which none is among them the
+    /// newest one.
+    pub(super) fn past(&self, bytes_max: usize) -> Past {
+        let (mut past, mut feeds, mut bytes) = (Past::default(), BTreeSet::new(), 0);
+        for post in self.posts.iter().rev() {
+            let is_new = feeds.insert(post.feed);
+            bytes += post.kept_bytes();
+            if bytes <= bytes_max {
+                past.posts.push(Arc::clone(post));
+            } else if is_new {
+                past.ends.push(Arc::clone(post));
+            }
+        }
+        past.posts.reverse();
+        past
+    }
+
+    /// Whether a post is there.
+    pub(crate) fn has(&self, feed: &FeedId, number: u64) -> bool {
+        self.posts.iter().any(|post| post.feed == *feed && post.number == number)
     }
 }
 
