@@ -452,3 +452,32 @@ fn a_large_room_stays_in_one_piece_on_few_links() {
         assert_eq!(node.shown.says.values().map(Vec::len).sum::<usize>(), 1);
     }
 }
+
+/// In a full mesh of 8 each post comes over nearly every link at first, and over one a node once the others were told to
+/// be quiet.
+#[test]
+fn in_a_full_mesh_a_post_comes_to_each_node_about_once() {
+    let mut world = World::new(1);
+    let nodes = 8;
+    for index in 0..nodes {
+        world.add_node(plan(Reach::Dialable, if index > 0 { vec![0] } else { vec![] }));
+    }
+    world.run_until(10_000);
+    let mut copies_of = |posts: u32| {
+        let before = (world.posts_received, world.copies);
+        for _ in 0..posts {
+            world.say(0, &"x".repeat(500));
+            world.run_until(world.now + 100);
+        }
+        world.run_until(world.now + 2_000);
+        let others = f64::from(posts) * 7.0;
+        let first = world.posts_received - before.0;
+        let all = first + world.copies - before.1;
+        assert_eq!(first, u64::from(posts) * 7, "each node has each post first once");
+        f64::from(u32::try_from(all).expect("few")) / others
+    };
+    let (at_first, settling, later) = (copies_of(10), copies_of(100), copies_of(100));
+    eprintln!("copies of a post a node: {at_first:.2} at first, {settling:.2} while it settles, {later:.2} later");
+    assert!(at_first > 2.0, "the mesh floods: {at_first}");
+    assert!(later < 1.1, "towards one a node: {later}");
+}
