@@ -5,6 +5,7 @@
 //! [private]. The secret half never leaves this module, and is wiped from memory when the last
 //! copy of the identity goes.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,10 +21,27 @@ use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::private::{self, Fault, FileError};
 
 /// A public key: who somebody is. Shown as 64 hexadecimal digits, abbreviated to 8 for people.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id(pub [u8; 32]);
 
+/// Of two keys the first bytes nearly always differ, and most maps of a room are sorted by keys.
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.head().cmp(&other.head()).then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Id {
+    fn head(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
+    }
+
     /// Reads 64 lower-case hexadecimal digits. `None` for anything else.
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         digits::read(text).map(Self)
@@ -68,11 +86,21 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
+/// Makes a signature over a hash.
+pub type Sign = dyn Fn(&[u8; 32]) -> [u8; 64] + Send + Sync;
+
+/// What signs.
+#[derive(Clone)]
+enum Key {
+    /// In one place of the heap, however often an identity is moved or cloned.
+    Here(Arc<SigningKey>),
+    Elsewhere(Arc<Sign>),
+}
+
 /// A key pair. `Debug` shows the public half only.
 #[derive(Clone)]
 pub struct Identity {
-    /// In one place of the heap, however often an identity is moved or cloned.
-    key: Arc<SigningKey>,
+    key: Key,
     id: Id,
 }
 
@@ -110,9 +138,14 @@ pub enum IdentityError {
 impl Identity {
     /// The identity of a given seed; for tests and the simulator.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let key = Arc::new(SigningKey::from_bytes(seed));
+        let key = SigningKey::from_bytes(seed);
         let id = Id(key.verifying_key().to_bytes());
-        Self { key, id }
+        Self { key: Key::Here(Arc::new(key)), id }
+    }
+
+    /// One whose secret half somebody else holds and signs with; for the simulator. It can be kept in no file.
+    pub fn signing_elsewhere(id: Id, sign: Arc<Sign>) -> Self {
+        Self { key: Key::Elsewhere(sign), id }
     }
 
     /// A new identity that is kept nowhere.
@@ -129,7 +162,10 @@ impl Identity {
 
     /// Signs a hash.
     pub fn sign(&self, hash: &[u8; 32]) -> [u8; 64] {
-        self.key.sign(hash).to_bytes()
+        match &self.key {
+            Key::Here(key) => key.sign(hash).to_bytes(),
+            Key::Elsewhere(sign) => sign(hash),
+        }
     }
 
     /// The identity kept in a file; where there is none, a new one is made and kept there.
@@ -175,10 +211,14 @@ impl Identity {
     }
 
     fn save(&self, path: &Path) -> Result<(), FileError> {
+        let Key::Here(key) = &self.key else {
+            let fault = Fault::Io(io::ErrorKind::Unsupported.into());
+            return Err(FileError { path: path.to_owned(), fault });
+        };
         let mut text = Zeroizing::new([b'\n'; 65]);
         let (digits, _) = text.split_at_mut(64);
         // 32 bytes fill 64 digits.
-        let _ = hex::encode_to_slice(self.key.as_bytes(), digits);
+        let _ = hex::encode_to_slice(key.as_bytes(), digits);
         private::create(path, text.as_slice())
     }
 }

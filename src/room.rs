@@ -237,7 +237,7 @@ impl Room {
         // What is said is shown here, too: this node's own reader counts like any other.
         matches!(self.ending, own::Ending::Open)
             && !self.is_behind()
-            && self.pace.may_say(self.marks.sharers(), &self.domain, self.now.mono)
+            && self.pace.may_say(self.marks.sharers(), &self.domain)
     }
 
     /// The next thing to show to the user.

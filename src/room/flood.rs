@@ -285,6 +285,7 @@ impl Room {
     pub(super) fn evict(&mut self) {
         let most = self.config.log_bytes_max;
         if self.log.bytes() > most {
+            self.pace.check(&self.domain);
             let (log, worth) = self.log_and_worth();
             log.evict_to(most, worth);
         }

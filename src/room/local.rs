@@ -63,9 +63,10 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    /// Whether it would be missed. What is from the past was never owed.
+    /// Whether it would be missed. What was said before we came was never owed; what seems to be played again may be
+    /// new, by a clock that is off.
     fn is_owed(self) -> bool {
-        matches!(self, Shown::New | Shown::Missed)
+        self != Shown::Earlier
     }
 }
 

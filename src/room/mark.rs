@@ -128,7 +128,7 @@ impl Room {
     /// An answer is for us, or goes on towards its author.
     pub(super) fn ack_arrived(&mut self, ack: Ack, out: &mut Vec<Output>) {
         if ack.feed == self.me {
-            return self.pace.answered(ack, &self.domain);
+            return self.pace.answered(ack, &self.domain, self.now.mono);
         }
         let Some(marks) = self.marks.by_feed.get(&ack.feed) else { return };
         // Where that link is gone the ack is dropped: the way of an older mark may lead back to here.

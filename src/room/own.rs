@@ -104,7 +104,7 @@ impl Room {
             return;
         }
         let insist = self.config.passing;
-        if self.pace.pass_time(insist, &self.domain, self.now.mono) == Due::Mark {
+        if self.pace.pass_time(insist, self.marks.sharers(), &self.domain, self.now.mono) == Due::Mark {
             self.post(&Draft::Mark, out);
         }
         let silent_since = self.log.feed(&self.me).map_or(0, |feed| feed.progress_at);
@@ -182,7 +182,7 @@ impl Room {
     }
 
     fn confirm_step(&mut self, out: &mut Vec<Output>) {
-        self.pace.check(&self.domain, self.now.mono);
+        self.pace.check(&self.domain);
         let (me, now) = (self.me, self.now.mono);
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
         let expired = now >= confirmation.progress_at + self.config.linger_ms;

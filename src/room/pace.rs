@@ -4,7 +4,8 @@
 //! Some own posts are marked `ack`; every member answers with what it holds, and the answers steer
 //! the window of unacknowledged bytes. Only sources wait: nobody who passes posts on is ever slowed
 //! by this. An answer's signature is checked when it matters and not before, as the newest answer
-//! of a member makes all earlier ones useless.
+//! of a member makes all earlier ones useless: when the window runs out, when the log has to know what it may drop, and
+//! at the end. Until then a member that claims to have everything is let be: nobody waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,9 +27,17 @@ struct Receipt {
     /// It counts from when it reaches this number.
     target: u64,
     counts: bool,
+    /// When it last claimed more.
     progress_at: u64,
     /// Our first number after it came.
     since: u64,
+}
+
+impl Receipt {
+    /// What it holds by its word, checked or not.
+    fn claimed(&self) -> u64 {
+        self.candidate.as_ref().map_or(self.last, |candidate| candidate.last)
+    }
 }
 
 /// The state of our own feed.
@@ -49,6 +58,8 @@ pub(super) struct Pace {
     receipts: BTreeMap<FeedId, Receipt>,
     /// What all counting members have acknowledged so far.
     settled_bytes: u64,
+    /// Answers have come since they were checked last.
+    unchecked: bool,
 }
 
 /// What the room should post, if anything.
@@ -72,6 +83,7 @@ impl Pace {
             asked_again: 0,
             receipts: BTreeMap::new(),
             settled_bytes: 0,
+            unchecked: false,
         }
     }
 
@@ -131,21 +143,28 @@ impl Pace {
 
     /// Takes in an answer; its signature may be checked later, unless one in this member's name was
     /// forged before.
-    pub(super) fn answered(&mut self, ack: Ack, domain: &Domain) {
+    pub(super) fn answered(&mut self, ack: Ack, domain: &Domain, now: u64) {
         let last = self.last;
         let Some(receipt) = self.receipts.get_mut(&ack.member) else { return };
         if receipt.impersonated && ack.verify(domain).is_err() {
             return;
         }
-        let newest = receipt.candidate.as_ref().map_or(receipt.last, |candidate| candidate.last);
+        let newest = receipt.claimed();
         // A promise for posts that do not exist yet would shadow every true answer.
         if ack.last <= last && ack.last >= newest {
+            if ack.last > newest {
+                receipt.progress_at = now;
+            }
             receipt.candidate = Some(ack);
+            self.unchecked = true;
         }
     }
 
     /// Checks the newest answers.
-    pub(super) fn check(&mut self, domain: &Domain, now: u64) {
+    pub(super) fn check(&mut self, domain: &Domain) {
+        if !std::mem::take(&mut self.unchecked) {
+            return;
+        }
         for receipt in self.receipts.values_mut() {
             let Some(ack) = receipt.candidate.take() else { continue };
             if ack.verify(domain).is_err() {
@@ -155,18 +174,11 @@ impl Pace {
             if ack.last < receipt.last {
                 continue;
             }
-            if ack.last > receipt.last || ack.first > receipt.first {
-                receipt.progress_at = now;
-            }
             receipt.first = receipt.first.max(ack.first);
             receipt.last = receipt.last.max(ack.last);
             receipt.counts |= receipt.last >= receipt.target;
         }
         self.settle();
-    }
-
-    fn unchecked(&self) -> bool {
-        self.receipts.values().any(|receipt| receipt.candidate.is_some())
     }
 
     /// The number up to which the counting members hold everything; without any, up to which the
@@ -215,33 +227,34 @@ impl Pace {
     }
 
     /// Whether more of a pipe may be read. `sharers` are the other feeds with a recent mark.
-    pub(super) fn may_say(&mut self, sharers: u64, domain: &Domain, now: u64) -> bool {
+    pub(super) fn may_say(&mut self, sharers: u64, domain: &Domain) -> bool {
         if self.receipts.is_empty() {
             return false;
         }
-        if self.unchecked() && self.unsettled_bytes() >= self.window(sharers) / 2 {
-            self.check(domain, now);
+        if self.unchecked && self.unsettled_bytes() >= self.window(sharers) / 2 {
+            self.check(domain);
         }
         self.unsettled_bytes() < self.window(sharers)
     }
 
     /// Looks at the clock. `insist` while somebody waits for the answers.
-    pub(super) fn pass_time(&mut self, insist: bool, domain: &Domain, now: u64) -> Due {
+    pub(super) fn pass_time(&mut self, insist: bool, sharers: u64, domain: &Domain, now: u64) -> Due {
         if self.receipts.is_empty() {
             return Due::Nothing;
+        }
+        // Where nobody waits for the window this is soon enough.
+        if self.total_bytes - self.settled_bytes >= self.window(sharers) {
+            self.check(domain);
         }
         self.drop_stalled(domain, now);
         if self.unmarked_since.is_some_and(|since| now >= since + MARK_AFTER_MS) {
             return Due::Mark;
         }
         let pause = if insist { MARK_AGAIN_MS } else { MARK_AGAIN_MS << self.asked_again.min(5) };
-        let unanswered = self.marked > 0 && self.receipts.values().any(|receipt| receipt.last < self.marked);
-        if unanswered && now >= self.marked_at + pause {
-            self.check(domain, now);
-            if self.receipts.values().any(|receipt| receipt.last < self.marked) {
-                self.asked_again += 1;
-                return Due::Mark;
-            }
+        let is_answered = |receipt: &Receipt| receipt.claimed() >= self.marked;
+        if self.marked > 0 && now >= self.marked_at + pause && !self.receipts.values().all(is_answered) {
+            self.asked_again += 1;
+            return Due::Mark;
         }
         Due::Nothing
     }
@@ -251,7 +264,7 @@ impl Pace {
         if self.stalled(now).is_empty() {
             return;
         }
-        self.check(domain, now);
+        self.check(domain);
         let marked = self.marked;
         for member in self.stalled(now) {
             if let Some(receipt) = self.receipts.get_mut(&member) {
@@ -263,10 +276,15 @@ impl Pace {
     }
 
     fn stalled(&self, now: u64) -> Vec<FeedId> {
-        let owed_since = |last: u64| self.marks.iter().find(|(number, _)| *number > last).map(|(_, at)| *at);
+        let owed_since = |last: u64| {
+            let index = self.marks.partition_point(|(number, _)| *number <= last);
+            self.marks.get(index).map(|(_, at)| *at)
+        };
         let stalled = |receipt: &Receipt| {
             receipt.counts
-                && owed_since(receipt.last).is_some_and(|at| now > receipt.progress_at.max(at) + MEMBER_STALLED_MS)
+                && receipt.claimed() < self.marked
+                && now > receipt.progress_at + MEMBER_STALLED_MS
+                && owed_since(receipt.claimed()).is_some_and(|at| now > at + MEMBER_STALLED_MS)
         };
         self.receipts.iter().filter(|(_, receipt)| stalled(receipt)).map(|(member, _)| *member).collect()
     }

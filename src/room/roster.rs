@@ -149,9 +149,15 @@ impl Roster {
     /// Folds sessions as lost that have been silent for too long, or do not answer a claim; returns whether there
     /// were any.
     pub(super) fn pass_time(&mut self, now: i64) -> bool {
-        let mut present: Vec<FeedId> = self.present().map(|(feed, _)| *feed).collect();
-        present.retain(|feed| self.settle(*feed, now));
-        !present.is_empty()
+        let before = self.present;
+        for (feed, session) in self.sessions.iter_mut().filter(|(_, session)| session.is_present()) {
+            session.settle(now);
+            if !session.is_present() {
+                self.dirty.insert(*feed);
+                self.present -= 1;
+            }
+        }
+        self.present < before
     }
 
     pub(super) fn forget(&mut self, feed: &FeedId) {

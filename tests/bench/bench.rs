@@ -1,7 +1,7 @@
 //! `cargo bench`: hobnob beside what else carries lines from one process to others.
 //!
 //! `cargo bench` runs everything, `cargo bench -- joins latency` those parts; they are `throughput`, `latency`,
-//! `slow-reader`, `joins`, `handshakes` and `memory`.
+//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load` and `hour`.
 //! `HOBNOB_BENCH_LINES` and `HOBNOB_BENCH_RUNS` scale it. What is compared runs in turns within one
 //! run of the program, A B C D A B C D, so that a busy moment of the machine hits all; the tables
 //! show medians. A contender that is not installed is skipped with a word. A promise that does
@@ -9,20 +9,26 @@
 //!
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
 //! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `joiner` and `ngircd` (who
-//! joins what), `joins`, `memory`; `handshakes`; `process`, `table`.
+//! joins what), `joins`, `memory`; `handshakes`; `history`; `author` (who speaks in single posts), `catch_up`, `load`, `hour`;
+//! `process`, `table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tables and progress are what it is for")]
 
+mod author;
 mod bare;
+mod catch_up;
 mod contender;
 mod crowd;
 mod failure;
 mod handshakes;
+mod history;
 mod hobnob;
+mod hour;
 mod joiner;
 mod joins;
 mod latency;
 mod link;
+mod load;
 mod memory;
 mod mosquitto;
 mod ncat;
@@ -62,7 +68,8 @@ impl Scale {
 const SLOW_READER_LINES_FACTOR: u64 = 4;
 
 /// The parts, as named on the command line.
-const PARTS: [&str; 6] = ["throughput", "latency", "slow-reader", "joins", "handshakes", "memory"];
+const PARTS: [&str; 10] =
+    ["throughput", "latency", "slow-reader", "joins", "handshakes", "memory", "history", "catch-up", "load", "hour"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -97,10 +104,14 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     ctrlc::set_handler(handler).map_err(|error| Failure::Link(error.to_string()))?;
     let chosen = |part| named.is_empty() || named.contains(&part);
     let scale = Scale::from_environment();
-    let text = if chosen("throughput") { Text::new(scale.lines) } else { Text::new(0) };
+    let is_streamed = chosen("throughput") || chosen("history");
+    let text = Text::new(if is_streamed { scale.lines } else { 0 });
     let mut measured = true;
     if chosen("throughput") {
         measured &= throughput::run(scale, &text);
+    }
+    if chosen("history") {
+        measured &= history::run(scale, &text);
     }
     if chosen("latency") {
         measured &= latency::run(scale);
@@ -120,6 +131,15 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     }
     if chosen("memory") {
         measured &= memory::run(scale);
+    }
+    if chosen("catch-up") {
+        measured &= catch_up::run(scale);
+    }
+    if chosen("load") {
+        measured &= load::run(scale);
+    }
+    if chosen("hour") {
+        measured &= hour::run();
     }
     Ok(measured)
 }

@@ -54,7 +54,8 @@ pub(crate) enum Failure {
     Link(String),
     /// The option is not one of ours.
     #[error(
-        "usage: cargo bench -- [throughput] [latency] [slow-reader] [joins] [handshakes] [memory]; {0:?} is none of them"
+        "usage: cargo bench -- [throughput] [latency] [slow-reader] [joins] [handshakes] [memory] [history] [catch-up] [load] \
+         [hour]; {0:?} is none of them"
     )]
     Usage(String),
 }

@@ -1,6 +1,7 @@
 //! hobnob itself, driven by its command line as a user would, its links encrypted or in the clear.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hobnob::wire::secure::{Endpoint, LinkSecurity, Psk};
@@ -23,6 +24,16 @@ impl Hobnob {
     pub(crate) fn command(self, nick: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
         command.args(["--ephemeral", "--nick", nick]);
+        if self == Hobnob::Clear {
+            command.arg("--plaintext");
+        }
+        command
+    }
+
+    /// One that keeps its key and the room's history.
+    pub(crate) fn command_kept(self, nick: &str, key: &Path, history: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+        command.args(["--nick", nick, "--identity"]).arg(key).arg("--history").arg(history);
         if self == Hobnob::Clear {
             command.arg("--plaintext");
         }
@@ -94,6 +105,18 @@ impl Hobnob {
             Process::spawn(&name, &mut self.receiver(&name, &addr), Stdio::null(), Stdio::piped())
         });
         let receivers = receivers.collect::<Result<_, _>>()?;
+        let sender = Process::spawn("sender", self.command("src").arg(&addr), Stdio::piped(), Stdio::null())?;
+        Ok(Net { sender, relays: vec![relay], receivers, _scratch: None })
+    }
+
+    /// A sender, a relay and a receiver, of whom the latter two keep their histories below a folder.
+    pub(crate) fn start_kept(self, home: &Path) -> Result<Net, Failure> {
+        let kept = |nick: &str| self.command_kept(nick, &home.join(format!("{nick}.key")), &home.join(nick));
+        let mut relay = listening("relay", kept("relay").arg("--quiet"), Stdio::null())?;
+        let addr = format!("127.0.0.1:{}", relay.listening_port()?);
+        let mut command = kept("r0");
+        command.args(["--no-listen", "--backlog", "0", "--quiet", &addr]);
+        let receivers = vec![Process::spawn("r0", &mut command, Stdio::null(), Stdio::piped())?];
         let sender = Process::spawn("sender", self.command("src").arg(&addr), Stdio::piped(), Stdio::null())?;
         Ok(Net { sender, relays: vec![relay], receivers, _scratch: None })
     }

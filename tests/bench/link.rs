@@ -6,6 +6,7 @@
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +16,7 @@ use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{Channel, Control, Domain, Entry, Hello, Nick, Record, VERSION, is_post};
 use hobnob::wire::secure::{Endpoint, Receiver, Scratch, Secured, Sender};
 use memchr::memchr_iter;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::Failure;
 use crate::hobnob::ROOM;
@@ -24,6 +26,9 @@ pub(crate) const STAMP_DIGITS: usize = 19;
 
 /// How long the node may take with its part of the handshake and the greeting.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is handed to the socket at once.
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// A socket that lines arrive on.
 pub(crate) trait Tap: Send + Sized + 'static {
@@ -130,6 +135,47 @@ impl Wire {
         }
         self.sender.write(&mut Scratch::default()).map_err(Failure::system("link"))?;
         if self.sender.is_empty() { Ok(()) } else { Err(Failure::Link("the node reads too slowly".to_owned())) }
+    }
+
+    /// Writes many frames, and waits for the node where it has to.
+    pub(crate) fn send_all(&mut self, frames: impl IntoIterator<Item = Frame>) -> Result<(), Failure> {
+        let mut scratch = Scratch::default();
+        let mut waiting = 0;
+        for frame in frames {
+            waiting += frame.len();
+            self.sender.push(frame);
+            if waiting >= WRITE_BYTES {
+                waiting = 0;
+                self.write_out(&mut scratch)?;
+            }
+        }
+        self.write_out(&mut scratch)
+    }
+
+    fn write_out(&mut self, scratch: &mut Scratch) -> Result<(), Failure> {
+        let deadline = Instant::now() + HANDSHAKE_LIMIT;
+        loop {
+            self.sender.write(scratch).map_err(Failure::system("link"))?;
+            if self.sender.is_empty() {
+                return Ok(());
+            }
+            let timeout = PollTimeout::try_from(deadline.saturating_duration_since(Instant::now()));
+            let mut sockets = [PollFd::new(self.sender.socket().as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut sockets, timeout.unwrap_or(PollTimeout::ZERO)).map_err(wrong)? == 0 {
+                return Err(Failure::Link("the node reads too slowly".to_owned()));
+            }
+        }
+    }
+
+    /// Answers what has come meanwhile.
+    pub(crate) fn answer_all(&mut self) -> Result<(), Failure> {
+        self.stop_waiting()?;
+        while self.fill()? > 0 {
+            while let Some(control) = self.posts(|_| ())? {
+                self.answer(control)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads once; how many bytes, 0 if there is nothing.

@@ -1,6 +1,6 @@
 //! Posts in, posts out: what is appended, passed on, asked for and told, and what a slow link gets.
 
-use hobnob::limits::{NEWS_MS, NUMBER_MAX, OUTBOX_BYTES_MAX, STALE_MS, SURPLUS_BYTES_MAX};
+use hobnob::limits::{NEWS_MS, NUMBER_MAX, OUTBOX_BYTES_MAX, REPLAYED_MS_MIN, STALE_MS, SURPLUS_BYTES_MAX};
 use hobnob::room::{Config, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
@@ -229,6 +229,22 @@ fn a_slow_terminal_is_told_what_it_missed() {
     let (shown, missed) = (bob.texts().len() as u64, bob.gaps().iter().sum::<u64>());
     assert_eq!(shown + missed, 100);
     assert!(shown > 20 && missed > 20, "{shown} shown, {missed} missed");
+}
+
+/// What is said by a clock that is an hour behind looks like that, and its loss was no loss.
+#[test]
+fn what_seems_to_be_played_again_is_told_as_missed_like_the_rest() {
+    let mut bob = Hand::new(Config { log_bytes_max: 50_000, ..config(1) });
+    let a = bob.level_link(&Author::new(2, "alice"));
+    let mut dave = Author::new(4, "dave");
+    dave.at -= REPLAYED_MS_MIN + 1_000;
+    bob.post(a, &dave.join());
+    bob.unread = true;
+    bob.posts(a, &says(&mut dave, 100, 1_000));
+    bob.unread = false;
+    bob.pass(50);
+    let (shown, missed) = (bob.texts().len() as u64, bob.gaps().iter().sum::<u64>());
+    assert_eq!(shown + missed, 100, "{shown} shown");
 }
 
 /// A feed with the largest number was asked for from the next one, which no record can hold: who was asked

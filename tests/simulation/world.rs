@@ -1,14 +1,15 @@
 //! A whole network of rooms in one thread: nodes, connections, delays and faults, all from a seed.
 
+mod digest;
 mod fault;
 mod liar;
+mod signer;
 mod user;
 mod wire;
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use hobnob::identity::{Id, Identity};
 use hobnob::room::event::{Command, Said};
@@ -17,17 +18,51 @@ use hobnob::room::rng::Rng;
 use hobnob::room::{Acquaintance, Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
-use hobnob::wire::record::{Domain, FeedId, Mode, Nick, Post};
+use hobnob::wire::frame::FrameBuffer;
+use hobnob::wire::record::{Domain, FeedId, Mode, Nick};
 
+use digest::Digest;
 use liar::Liar;
-use user::Shown;
-use wire::Conn;
+use user::{Kept, Shown};
+use wire::{Conn, Known};
 
 /// 2026 or so: the wall clock at the start of every run.
 const WALL_START: u64 = 1_790_000_000_000;
 
+/// What happens, and when; what was planned first comes first.
+struct Planned {
+    time: u64,
+    sequence: u64,
+    happening: Happening,
+}
+
+impl Planned {
+    fn place(&self) -> (u64, u64) {
+        (self.time, self.sequence)
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
 /// One thing that happens at a time.
-#[derive(Debug)]
 enum Happening {
     Tick(usize),
     /// Bytes reach one end of a connection.
@@ -68,8 +103,10 @@ pub(crate) struct Node {
     seen: Seen,
     links: BTreeMap<LinkId, (usize, usize)>,
     pub(crate) plan: Plan,
+    /// How the posts of this life begin.
+    own_start: Vec<u8>,
     /// What its disk has of the room; `None` where it keeps nothing.
-    pub(crate) kept: Option<Vec<Arc<Post>>>,
+    pub(crate) kept: Option<Kept>,
     /// And whom it would look for at its next start.
     pub(crate) remembered: Vec<Acquaintance>,
     /// It does nothing until then, as a stopped process.
@@ -110,15 +147,16 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) domain: Domain,
     conns: Vec<Conn>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
-    happenings: HashMap<usize, Happening>,
+    queue: BinaryHeap<Reverse<Planned>>,
     sequence: u64,
     next_link: LinkId,
     /// Nodes in different groups cannot reach each other.
     pub(crate) groups: Vec<u8>,
     /// Every post ever made, as its author sent it.
     pub(crate) posted: HashMap<(FeedId, u64), Frame>,
-    verified: HashMap<blake3::Hash, bool>,
+    /// Every post that was read and found good, by where its bytes stand: they are the same on all links.
+    known: HashMap<usize, Known>,
+    buffer: FrameBuffer,
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
     /// So many of a hundred beats of a hub are lost on their way.
@@ -137,6 +175,7 @@ pub(crate) struct World {
     /// Why links between the honest were closed, and how often.
     pub(crate) closed: BTreeMap<&'static str, u64>,
     pub(crate) liars: BTreeSet<Id>,
+    pub(crate) digest: Digest,
     pub(crate) trace: bool,
 }
 
@@ -149,12 +188,12 @@ impl World {
             domain: Domain::of_room("lobby"),
             conns: Vec::new(),
             queue: BinaryHeap::new(),
-            happenings: HashMap::new(),
             sequence: 0,
             next_link: 1,
             groups: Vec::new(),
             posted: HashMap::new(),
-            verified: HashMap::new(),
+            known: HashMap::new(),
+            buffer: FrameBuffer::new(),
             alter_one_in: 0,
             beat_loss_percent: 0,
             keeps_one_in: 2,
@@ -167,6 +206,7 @@ impl World {
             dials: 0,
             closed: BTreeMap::new(),
             liars: BTreeSet::new(),
+            digest: Digest::default(),
             trace: std::env::var_os("HOBNOB_TRACE").is_some(),
         }
     }
@@ -178,9 +218,7 @@ impl World {
     }
 
     fn at(&mut self, time: u64, happening: Happening) {
-        let key = usize::try_from(self.sequence).expect("fits");
-        self.queue.push(Reverse((time, self.sequence, key)));
-        self.happenings.insert(key, happening);
+        self.queue.push(Reverse(Planned { time, sequence: self.sequence, happening }));
         self.sequence += 1;
     }
 
@@ -202,7 +240,7 @@ impl World {
         seed[8..16].copy_from_slice(&self.rng.draw().to_le_bytes());
         self.nodes.push(Node {
             room: None,
-            identity: Identity::from_seed(&seed),
+            identity: signer::identity(&seed),
             session: 0,
             shown: Shown::default(),
             life: 0,
@@ -210,8 +248,9 @@ impl World {
             seen: Seen::default(),
             links: BTreeMap::new(),
             plan,
-            kept: (index % self.keeps_one_in == self.keeps_one_in - 1).then(Vec::new),
+            kept: (index % self.keeps_one_in == self.keeps_one_in - 1).then(Kept::default),
             remembered: Vec::new(),
+            own_start: Vec::new(),
             paused_until: 0,
             unread_until: 0,
             clock_off: 0,
@@ -261,10 +300,12 @@ impl World {
             seed,
         };
         let mut out = Vec::new();
+        node.own_start =
+            format!(r#"{{"type":"post","author":"{}","session":{session},"#, node.identity.id()).into_bytes();
         if let Some(kept) = &mut node.kept {
-            kept.truncate(kept.len().saturating_sub(unsynced));
+            kept.lose(unsynced);
         }
-        let past = Past { posts: node.kept.clone().unwrap_or_default(), ends: Vec::new() };
+        let past = node.kept.as_ref().map_or_else(Past::default, |kept| kept.past(node.plan.log_bytes_max));
         node.room = Some(Room::resume(config, &past, clock, &mut out));
         self.carry_out(index, out);
         let phase = self.rng.below(50);
@@ -273,20 +314,13 @@ impl World {
 
     /// Lets the world run until a time.
     pub(crate) fn run_until(&mut self, time: u64) {
-        while let Some(Reverse((at, _, _))) = self.queue.peek() {
-            if *at > time {
-                break;
-            }
-            let Some(Reverse((at, sequence, key))) = self.queue.pop() else { break };
-            self.now = at;
-            let happening = self.happenings.remove(&key).expect("each happens once");
-            match self.wakes_at(&happening) {
+        while self.queue.peek().is_some_and(|Reverse(next)| next.time <= time) {
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.now = next.time;
+            match self.wakes_at(&next.happening) {
                 // In its place among what was sent before and after it.
-                time if time > self.now => {
-                    self.queue.push(Reverse((time, sequence, key)));
-                    self.happenings.insert(key, happening);
-                }
-                _ => self.happen(happening),
+                time if time > self.now => self.queue.push(Reverse(Planned { time, ..next })),
+                _ => self.happen(next.happening),
             }
         }
         self.now = time;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hobnob::room::Room;
 use hobnob::room::event::{Event, Outcome};
+use hobnob::room::{Past, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::record::{Body, FeedId, Label, Post};
 
@@ -29,11 +29,50 @@ pub(crate) struct Shown {
     pub(crate) forked: u64,
 }
 
+/// What a disk has.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(super) posts: Vec<Arc<Post>>,
+    /// The last number of each feed.
+    last: BTreeMap<FeedId, u64>,
+}
+
+impl Kept {
+    /// The last posts are gone.
+    pub(super) fn lose(&mut self, count: usize) {
+        self.posts.truncate(self.posts.len().saturating_sub(count));
+        self.last = self.posts.iter().map(|post| (post.feed, post.number)).collect();
+    }
+
+    /// What is loaded of it into a log of so many bytes: the newest posts, and of feeds of which none is among them the
+    /// newest one.
+    pub(super) fn past(&self, bytes_max: usize) -> Past {
+        let (mut past, mut feeds, mut bytes) = (Past::default(), BTreeSet::new(), 0);
+        for post in self.posts.iter().rev() {
+            let is_new = feeds.insert(post.feed);
+            bytes += post.kept_bytes();
+            if bytes <= bytes_max {
+                past.posts.push(Arc::clone(post));
+            } else if is_new {
+                past.ends.push(Arc::clone(post));
+            }
+        }
+        past.posts.reverse();
+        past
+    }
+
+    /// Whether a post is there.
+    pub(crate) fn has(&self, feed: &FeedId, number: u64) -> bool {
+        self.posts.iter().any(|post| post.feed == *feed && post.number == number)
+    }
+}
+
 impl World {
     /// Remembers what an author first sent: nothing else may ever be shown under that number.
     pub(super) fn note_posted(&mut self, node: usize, frame: &Frame) {
-        let Some(label) = Label::read(frame) else { return };
-        if label.feed.author == self.nodes[node].identity.id() && label.feed.session == self.nodes[node].session {
+        if frame.starts_with(&self.nodes[node].own_start)
+            && let Some(label) = Label::read(frame)
+        {
             self.posted.entry((label.feed, label.number)).or_insert_with(|| Arc::clone(frame));
         }
     }
@@ -43,10 +82,10 @@ impl World {
         let Node { room: Some(room), kept: Some(kept), .. } = &mut self.nodes[node] else { return };
         let mut frames = Vec::new();
         while let Some(post) = room.next_kept() {
-            let last = kept.iter().rev().find(|kept| kept.feed == post.feed).map_or(0, |kept| kept.number);
+            let last = kept.last.insert(post.feed, post.number).unwrap_or(0);
             assert!(last < post.number, "n{node} keeps {:?} {} after {last}", post.feed, post.number);
             frames.push(Arc::clone(&post.frame));
-            kept.push(post);
+            kept.posts.push(post);
         }
         // It may be passed on by a later life only.
         for frame in frames {
@@ -71,6 +110,7 @@ impl World {
             if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
                 eprintln!("{:>8} n{node} sees {event:?}", self.now);
             }
+            self.digest.note_event(node, &event);
             let shown = &mut self.nodes[node].shown;
             match event {
                 Event::Said { post, backlog, .. } => {

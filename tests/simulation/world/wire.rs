@@ -34,6 +34,12 @@ pub(super) struct Conn {
     pub(super) dial: u64,
 }
 
+/// A post that was read before.
+pub(super) struct Known {
+    label: Label,
+    post: Arc<Post>,
+}
+
 impl World {
     pub(super) fn connected(&mut self, conn: usize) {
         let [from, to] = self.conns[conn].nodes;
@@ -108,6 +114,7 @@ impl World {
                 text.chars().take(160).collect::<String>()
             );
         }
+        self.digest.note_read(self.now, node, &frame);
         match self.read(node, &frame) {
             Ok(arrival) => {
                 match &arrival {
@@ -122,34 +129,51 @@ impl World {
         }
     }
 
-    /// Does what a reader does, through the real frame buffer, with signatures checked once per frame.
+    /// Does what a reader does, through the real frame buffer, with every post parsed and its signature checked once.
     fn read(&mut self, node: usize, frame: &Frame) -> Result<Arrival, End> {
-        let mut buffer = FrameBuffer::new();
-        let mut source = &frame[..];
-        let mut read = Ok(None);
-        while buffer.fill(&mut source).is_ok_and(|count| count > 0) {
-            read = buffer.next_frame().map(|found| found.map(|(bytes, ending)| (bytes.to_vec(), ending)));
-            if !matches!(read, Ok(None)) {
-                break;
-            }
-        }
-        let Ok(Some((bytes, ending))) = read else { return Err(End::BadFrame) };
-        if !hobnob::wire::record::is_post(&bytes) {
-            return match Record::decode(&bytes, ending) {
+        let ending = self.pass_through_buffer(frame).ok_or(End::BadFrame)?;
+        if !hobnob::wire::record::is_post(frame) {
+            return match Record::decode(frame, ending) {
                 Ok(Record::Control(control)) => Ok(Arrival::Control(control)),
                 Ok(Record::Ack(ack)) => Ok(Arrival::Ack(ack)),
                 Err(_) => Err(End::BadRecord),
             };
         }
         assert_eq!(ending, Ending::Message);
-        let label = Label::read(&bytes).ok_or(End::BadRecord)?;
+        let place = frame.as_ptr().addr();
+        let known = self.known.get(&place);
+        let label = known.map(|known| known.label).or_else(|| Label::read(frame)).ok_or(End::BadRecord)?;
         if self.nodes[node].seen.is_copy(&label) {
-            return Ok(Arrival::Copy { feed: label.feed, number: label.number, bytes: bytes.len() });
+            return Ok(Arrival::Copy { feed: label.feed, number: label.number, bytes: frame.len() });
         }
-        let post = Post::decode(&bytes).map_err(|_| End::BadRecord)?;
-        let domain = &self.domain;
-        let good = *self.verified.entry(blake3::hash(&bytes)).or_insert_with(|| post.verify(domain).is_ok());
-        if good { Ok(Arrival::Post(Arc::new(post))) } else { Err(End::BadSignature) }
+        if let Some(known) = known {
+            return Ok(Arrival::Post(Arc::clone(&known.post)));
+        }
+        let mut post = Post::decode(frame).map_err(|_| End::BadRecord)?;
+        post.verify(&self.domain).map_err(|_| End::BadSignature)?;
+        // It goes on as these very bytes, and keeps their place.
+        post.frame = Arc::clone(frame);
+        let post = Arc::new(post);
+        self.known.insert(place, Known { label, post: Arc::clone(&post) });
+        Ok(Arrival::Post(post))
+    }
+
+    /// How the frame ends that the frame buffer finds in some bytes, if it finds one.
+    fn pass_through_buffer(&mut self, bytes: &Frame) -> Option<Ending> {
+        let mut source = &bytes[..];
+        let mut found = Ok(None);
+        while matches!(found, Ok(None)) && self.buffer.fill(&mut source).is_ok_and(|count| count > 0) {
+            found = self.buffer.next_frame();
+            if let Ok(Some((frame, ending))) = found {
+                assert!(*frame == **bytes, "frames come out as they went in");
+                if ending == Ending::Exit {
+                    self.buffer = FrameBuffer::new();
+                }
+                return Some(ending);
+            }
+        }
+        self.buffer = FrameBuffer::new();
+        None
     }
 
     pub(super) fn send(&mut self, node: usize, link: LinkId, frame: &Frame) {
