@@ -8,7 +8,7 @@
 //! not hold is printed as MISSED; the exit code only tells whether hobnob could be measured.
 //!
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
-//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `joiner` and `ngircd` (who
+//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `light`, `joiner` and `ngircd` (who
 //! joins what), `joins`, `memory`; `handshakes`; `process`, `table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tables and progress are what it is for")]
@@ -22,6 +22,7 @@ mod hobnob;
 mod joiner;
 mod joins;
 mod latency;
+mod light;
 mod link;
 mod memory;
 mod mosquitto;
