@@ -231,10 +231,12 @@ impl Pace {
         if self.receipts.is_empty() {
             return false;
         }
-        if self.unchecked && self.unsettled_bytes() >= self.window(sharers) / 2 {
+        let unsettled = self.unsettled_bytes();
+        if self.unchecked && unsettled >= self.window(sharers) / 2 {
             self.check(domain);
+            return self.unsettled_bytes() < self.window(sharers);
         }
-        self.unsettled_bytes() < self.window(sharers)
+        unsettled < self.window(sharers)
     }
 
     /// Looks at the clock. `insist` while somebody waits for the answers.

@@ -8,7 +8,7 @@
 //! not hold is printed as MISSED; the exit code only tells whether hobnob could be measured.
 //!
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
-//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `joiner` and `ngircd` (who
+//! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `light`, `joiner` and `ngircd` (who
 //! joins what), `joins`, `memory`; `handshakes`; `history`; `author` (who speaks in single posts), `catch_up`, `load`, `hour`;
 //! `process`, `table`.
 
@@ -27,6 +27,7 @@ mod hour;
 mod joiner;
 mod joins;
 mod latency;
+mod light;
 mod link;
 mod load;
 mod memory;

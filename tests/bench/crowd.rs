@@ -28,13 +28,31 @@ const GATHER_LIMIT: Duration = Duration::from_mins(1);
 /// How often an ear looks whether it shall end.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Bytes that are read at once.
+const DESK_BYTES: usize = 128 * 1024;
+
+/// Where a thread reads what has come for whichever member.
+pub(crate) struct Desk {
+    /// As it has come,
+    pub(crate) arrived: Vec<u8>,
+    /// and what was in it, with room for what was left over from before.
+    pub(crate) opened: Vec<u8>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { arrived: vec![0; DESK_BYTES], opened: vec![0; 2 * DESK_BYTES] }
+    }
+}
+
 /// One who has entered.
 pub(crate) trait Member: Send + 'static {
     /// The socket, to be waited for. It does not block.
     fn socket(&self) -> &TcpStream;
 
-    /// Reads all that has come, and answers what has to be answered. How many have been heard of.
-    fn hear(&mut self) -> Result<usize, Failure>;
+    /// Reads all that has come, and answers what has to be answered. How many have been heard of. A read that does not
+    /// fill the desk was the last.
+    fn hear(&mut self, desk: &mut Desk) -> Result<usize, Failure>;
 }
 
 /// What the threads share.
@@ -74,7 +92,7 @@ impl Drop for Crowd {
 pub(crate) fn gather<M: Member>(
     count: usize,
     all: usize,
-    enter: impl Fn(usize) -> Result<M, Failure> + Send + Sync + 'static,
+    enter: impl Fn(usize, &mut Desk) -> Result<M, Failure> + Send + Sync + 'static,
 ) -> Result<Crowd, Failure> {
     let (news, told) = unbounded();
     let ears = (0..EARS).map(|_| Epoll::new(EpollCreateFlags::empty())).collect::<Result<_, _>>();
@@ -121,22 +139,27 @@ impl<M: Member> Hall<M> {
     }
 
     /// A door: one after the other enters.
-    fn let_in(&self, next: &AtomicUsize, enter: &impl Fn(usize) -> Result<M, Failure>) -> Result<(), Failure> {
+    fn let_in(
+        &self,
+        next: &AtomicUsize,
+        enter: &impl Fn(usize, &mut Desk) -> Result<M, Failure>,
+    ) -> Result<(), Failure> {
+        let mut desk = Desk::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(place) = self.places.get(index) else { return Ok(()) };
             if self.is_over.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let member = enter(index)?;
+            let member = enter(index, &mut desk)?;
             let mut place = place.lock();
             let place = place.insert(Place { member, is_complete: false });
             if let Some(ear) = self.ears.get(index % EARS) {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+                let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, index as u64);
                 ear.add(place.member.socket(), event).map_err(Failure::system("epoll"))?;
             }
             // The last one may have been told of all while it entered.
-            self.hear(place)?;
+            self.hear(place, &mut desk)?;
         }
     }
 
@@ -144,6 +167,7 @@ impl<M: Member> Hall<M> {
     fn listen(&self, ear: usize) -> Result<(), Failure> {
         let Some(epoll) = self.ears.get(ear) else { return Ok(()) };
         let timeout = EpollTimeout::try_from(LOOK_AGAIN).unwrap_or(EpollTimeout::ZERO);
+        let mut desk = Desk::new();
         let mut events = vec![EpollEvent::empty(); 256];
         while !self.is_over.load(Ordering::Relaxed) {
             let count = match epoll.wait(&mut events, timeout) {
@@ -155,15 +179,15 @@ impl<M: Member> Hall<M> {
                 let place = usize::try_from(event.data()).ok().and_then(|index| self.places.get(index));
                 let Some(mut place) = place.map(Mutex::lock) else { continue };
                 if let Some(place) = &mut *place {
-                    self.hear(place)?;
+                    self.hear(place, &mut desk)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn hear(&self, place: &mut Place<M>) -> Result<(), Failure> {
-        if place.member.hear()? >= self.all && !std::mem::replace(&mut place.is_complete, true) {
+    fn hear(&self, place: &mut Place<M>, desk: &mut Desk) -> Result<(), Failure> {
+        if place.member.hear(desk)? >= self.all && !std::mem::replace(&mut place.is_complete, true) {
             let _ = self.news.send(Ok(Instant::now()));
         }
         Ok(())

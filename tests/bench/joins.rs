@@ -6,13 +6,11 @@
 //! runs from the first connection until the last member has heard of the last. Promised: at least three times
 //! ngircd's rate.
 
-use std::sync::Arc;
-
 use crate::Scale;
 use crate::crowd::gather;
 use crate::failure::Failure;
 use crate::hobnob::Hobnob;
-use crate::joiner::{Guest, Joiner};
+use crate::joiner::{Guest, Joiner, Party};
 use crate::ngircd::{self, Client};
 use crate::process::Process;
 use crate::stream::float;
@@ -114,17 +112,17 @@ fn run_hobnob() -> Result<Sample, Failure> {
 
 /// So many join a node, itself a member. Each hears of it and of all others.
 pub(crate) fn join(port: u16, members: usize) -> Result<crate::crowd::Crowd, Failure> {
-    let endpoint = Arc::new(Hobnob::Encrypted.endpoint()?);
+    let party = Party::new()?;
     let guests = (0..members).map(Guest::new).collect::<Result<Vec<_>, _>>()?;
-    gather(members, members, move |index| {
+    gather(members, members, move |index, desk| {
         let guest = guests.get(index).ok_or_else(|| Failure::Link("nobody of that number".to_owned()))?;
-        Joiner::enter(port, guest, &endpoint)
+        Joiner::enter(port, guest, &party, desk)
     })
 }
 
 fn run_ngircd() -> Result<Sample, Failure> {
     let server = ngircd::start()?;
     let port = server.port;
-    let crowd = gather(MEMBERS, MEMBERS, move |index| Client::enter(port, index))?;
+    let crowd = gather(MEMBERS, MEMBERS, move |index, desk| Client::enter(port, index, desk))?;
     sample(&server.process, crowd.took)
 }

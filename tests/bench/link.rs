@@ -188,26 +188,6 @@ impl Wire {
         }
     }
 
-    /// Gives back the memory of what was read.
-    pub(crate) fn relax(&mut self) {
-        self.frames.relax();
-        self.receiver.relax();
-    }
-
-    /// Skips the pages that have come; the next record that is neither one nor a post.
-    pub(crate) fn skip_pages(&mut self, mut each: impl FnMut(&[u8])) -> Result<Option<Control>, Failure> {
-        while let Some((frame, ending)) = self.frames.next_frame().map_err(wrong)? {
-            if is_post(frame) {
-                each(frame);
-            } else if !frame.starts_with(br#"{"type":"have","#)
-                && let Record::Control(control) = Record::decode(frame, ending).map_err(wrong)?
-            {
-                return Ok(Some(control));
-            }
-        }
-        Ok(None)
-    }
-
     /// Hands out the posts that were read. They are neither parsed nor verified: on so few cores a receiver that
     /// does would be measured rather than the node. That posts are whole is tested elsewhere.
     pub(crate) fn posts(&mut self, mut each: impl FnMut(&[u8])) -> Result<Option<Control>, Failure> {
@@ -253,16 +233,26 @@ impl Wire {
     }
 
     /// Answers what has to be answered.
-    pub(crate) fn answer(&mut self, control: Control) -> Result<(), Failure> {
+    pub(crate) fn answer(&mut self, control: &Control) -> Result<(), Failure> {
         match control {
-            Control::Ping { token } => self.send([Control::Pong { token }.encode()]),
-            // A feed that moved on between the two sides' `have`: it is opened from there.
-            Control::News { feeds } => self.send(feeds.iter().map(|&Entry(author, session, number)| {
-                Control::Want { author, session, from: number, answer: false }.encode()
-            })),
             Control::Exit { reason, text } => Err(Failure::Link(format!("exit: {reason} {text}"))),
-            _ => Ok(()),
+            _ => self.send(reply(control)),
         }
+    }
+}
+
+/// What a peer that says nothing by itself answers to a record.
+pub(crate) fn reply(control: &Control) -> Vec<Frame> {
+    match control {
+        Control::Ping { token } => vec![Control::Pong { token: *token }.encode()],
+        // A feed that moved on between the two sides' `have`: it is opened from there.
+        Control::News { feeds } => feeds
+            .iter()
+            .map(|&Entry(author, session, number)| {
+                Control::Want { author, session, from: number, answer: false }.encode()
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -295,7 +285,7 @@ impl WireTap {
             match wire.await_control()? {
                 Control::Have { feeds } => wire.send([Control::Have { feeds }.encode()])?,
                 Control::Done {} => break,
-                other => wire.answer(other)?,
+                other => wire.answer(&other)?,
             }
         }
         wire.send([Control::Done {}.encode()])?;
@@ -315,7 +305,7 @@ impl Tap for WireTap {
 
     fn stamps(&mut self, mut each: impl FnMut(u64)) -> Result<(), Failure> {
         while let Some(control) = self.0.posts(|frame| scan(frame, &mut each))? {
-            self.0.answer(control)?;
+            self.0.answer(&control)?;
         }
         Ok(())
     }

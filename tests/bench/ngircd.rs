@@ -8,7 +8,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::contender::{command, free_port, require};
-use crate::crowd::Member;
+use crate::crowd::{Desk, Member};
 use crate::failure::Failure;
 use crate::link::connect;
 use crate::process::Process;
@@ -18,9 +18,6 @@ pub(crate) const NAME: &str = "ngircd";
 
 /// Where all meet.
 const CHANNEL: &str = "#crowd";
-
-/// What is read at once.
-const READ_BYTES: usize = 64 * 1024;
 
 /// A server that runs.
 pub(crate) struct Ngircd {
@@ -63,67 +60,68 @@ pub(crate) fn start() -> Result<Ngircd, Failure> {
 /// A client in the channel, as light as can be: it counts the names it is told.
 pub(crate) struct Client {
     socket: TcpStream,
-    bytes: Vec<u8>,
-    end: usize,
+    /// The start of a line.
+    rest: Vec<u8>,
     names: usize,
     is_in: bool,
 }
 
 impl Client {
     /// Connects and joins, until the server says that it is in.
-    pub(crate) fn enter(port: u16, index: usize) -> Result<Self, Failure> {
+    pub(crate) fn enter(port: u16, index: usize, desk: &mut Desk) -> Result<Self, Failure> {
         let mut socket = connect(port)?;
         let words = format!("NICK g{index}\r\nUSER g 0 * :guest\r\nJOIN {CHANNEL}\r\n");
         socket.write_all(words.as_bytes()).map_err(Failure::system("client"))?;
-        let mut client = Self { socket, bytes: vec![0; 1024], end: 0, names: 0, is_in: false };
+        let mut client = Self { socket, rest: Vec::new(), names: 0, is_in: false };
         while !client.is_in {
-            client.fill()?;
-            client.take_lines()?;
+            client.read(desk)?;
         }
         client.socket.set_nonblocking(true).map_err(Failure::system("socket"))?;
         Ok(client)
     }
 
-    fn fill(&mut self) -> Result<bool, Failure> {
-        if self.end == self.bytes.len() {
-            self.bytes.resize((self.end * 4).min(READ_BYTES), 0);
+    /// Reads once, and looks at the lines that have come; whether there may be more.
+    fn read(&mut self, desk: &mut Desk) -> Result<bool, Failure> {
+        let begun = self.rest.len();
+        if let Some(start) = desk.arrived.get_mut(..begun) {
+            start.copy_from_slice(&self.rest);
         }
-        let space = self.bytes.get_mut(self.end..).unwrap_or_default();
-        match self.socket.read(space) {
-            Ok(0) => Err(Failure::Link("ngircd has closed a connection".to_owned())),
-            Ok(count) => {
-                self.end += count;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(Failure::system("client")(error)),
+        let space = desk.arrived.get_mut(begun..).unwrap_or_default();
+        let room = space.len();
+        let count = match self.socket.read(space) {
+            Ok(0) => return Err(Failure::Link("ngircd has closed a connection".to_owned())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(Failure::system("client")(error)),
+        };
+        let mut bytes = desk.arrived.get(..begun + count).unwrap_or_default();
+        while let Some((line, rest)) = memchr::memchr(b'\n', bytes).and_then(|index| bytes.split_at_checked(index + 1))
+        {
+            self.take_line(line)?;
+            bytes = rest;
         }
+        self.rest.clear();
+        self.rest.extend_from_slice(bytes);
+        Ok(count == room)
     }
 
-    fn take_lines(&mut self) -> Result<(), Failure> {
-        let mut begin = 0;
-        while let Some(length) = memchr::memchr(b'\n', self.bytes.get(begin..self.end).unwrap_or_default()) {
-            let line = self.bytes.get(begin..begin + length).unwrap_or_default();
-            begin += length + 1;
-            match line.split(|byte| *byte == b' ').nth(1).unwrap_or_default() {
-                b"JOIN" => self.names += 1,
-                b"353" => {
-                    let names = memchr::memrchr(b':', line).and_then(|index| line.get(index + 1..)).unwrap_or_default();
-                    self.names += names.trim_ascii().split(|byte| *byte == b' ').count();
-                }
-                // Its own name was among them, and has come with its own JOIN.
-                b"366" => {
-                    self.is_in = true;
-                    self.names -= 1;
-                }
-                _ if line.starts_with(b"ERROR") => {
-                    return Err(Failure::Link(String::from_utf8_lossy(line).into_owned()));
-                }
-                _ => {}
+    fn take_line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        match line.split(|byte| *byte == b' ').nth(1).unwrap_or_default() {
+            b"JOIN" => self.names += 1,
+            b"353" => {
+                let names = memchr::memrchr(b':', line).and_then(|index| line.get(index + 1..)).unwrap_or_default();
+                self.names += names.trim_ascii().split(|byte| *byte == b' ').count();
             }
+            // Its own name was among them, and has come with its own JOIN.
+            b"366" => {
+                self.is_in = true;
+                self.names -= 1;
+            }
+            _ if line.starts_with(b"ERROR") => {
+                return Err(Failure::Link(String::from_utf8_lossy(line).into_owned()));
+            }
+            _ => {}
         }
-        self.bytes.copy_within(begin..self.end, 0);
-        self.end -= begin;
         Ok(())
     }
 }
@@ -133,10 +131,8 @@ impl Member for Client {
         &self.socket
     }
 
-    fn hear(&mut self) -> Result<usize, Failure> {
-        while self.fill()? {
-            self.take_lines()?;
-        }
+    fn hear(&mut self, desk: &mut Desk) -> Result<usize, Failure> {
+        while self.read(desk)? {}
         Ok(self.names)
     }
 }

@@ -1,10 +1,10 @@
 //! Rooms in hub mode: whatever happens to hubs, there is one in the end, all follow it, and nothing is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hobnob::limits::{LINKS_GREETING_MAX, LOG_BYTES_MAX, RANK_DEFAULT};
-use hobnob::room::Reach;
 use hobnob::room::rng::Rng;
+use hobnob::room::{Reach, Room};
 use hobnob::wire::record::{FeedId, Mode};
 
 use super::world::{Plan, World};
@@ -55,6 +55,16 @@ fn check_one_hub(world: &World) {
     assert!(hub.is_ok(), "{hub:?}");
 }
 
+/// At no node the epoch ever falls, once it has had a hub of it.
+fn check_epochs(world: &World, epochs: &mut BTreeMap<FeedId, u64>) {
+    for node in &world.nodes {
+        let Some(view) = node.room.as_ref().map(Room::view).filter(|view| view.hub.is_some()) else { continue };
+        let highest = epochs.entry(node.feed()).or_default();
+        assert!(view.epoch >= *highest, "from {highest} to {}", view.epoch);
+        *highest = view.epoch;
+    }
+}
+
 /// Runs one seed to its end and checks what must hold then.
 fn run(seed: u64) {
     let mut rng = Rng::new(seed);
@@ -74,6 +84,7 @@ fn run(seed: u64) {
         world.run_until(world.now + pause);
     }
     world.run_until(world.now + 5_000);
+    let mut epochs = BTreeMap::new();
     let mut count = 0;
     for _ in 0..10 + rng.below(30) {
         let pause = rng.below(600);
@@ -98,6 +109,7 @@ fn run(seed: u64) {
             _ => {}
         }
         check_bounds(&world);
+        check_epochs(&world, &mut epochs);
     }
     world.beat_loss_percent = 0;
     settle(&mut world);

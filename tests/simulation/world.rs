@@ -159,6 +159,8 @@ pub(crate) struct World {
     buffer: FrameBuffer,
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
+    /// Every claim to be the hub, with its first beat.
+    pub(crate) claims: BTreeMap<(FeedId, u64), Frame>,
     /// So many of a hundred beats of a hub are lost on their way.
     pub(crate) beat_loss_percent: u64,
     /// One node in so many keeps what it sees.
@@ -195,6 +197,7 @@ impl World {
             known: HashMap::new(),
             buffer: FrameBuffer::new(),
             alter_one_in: 0,
+            claims: BTreeMap::new(),
             beat_loss_percent: 0,
             keeps_one_in: 2,
             unnamed_again: false,

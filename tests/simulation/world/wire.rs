@@ -7,11 +7,14 @@ use hobnob::limits::HANDSHAKE_MS_MAX;
 use hobnob::room::{Arrival, DialFailure, Input, LinkId, Reach, Target};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
-use hobnob::wire::frame::{Ending, FrameBuffer};
+use hobnob::wire::frame::{Ending, FrameBuffer, MESSAGE_END};
 use hobnob::wire::record::{Control, Label, Post, Record};
 
 use super::liar::LIE_ONE_IN;
 use super::{Happening, World};
+
+/// How a beat's frame begins.
+const BEAT_START: &[u8] = br#"{"type":"beat""#;
 
 /// A connection between two nodes; end 0 dialled.
 pub(super) struct Conn {
@@ -96,8 +99,7 @@ impl World {
             };
             self.conns[conn].reset_after[to] = Some(left);
         }
-        let is_beat = frame.starts_with(br#"{"type":"beat""#);
-        if is_beat && self.beat_loss_percent > 0 && self.rng.below(100) < self.beat_loss_percent {
+        if frame.starts_with(BEAT_START) && self.beat_loss_percent > 0 && self.rng.below(100) < self.beat_loss_percent {
             return;
         }
         let mut frame = Arc::clone(frame);
@@ -182,7 +184,21 @@ impl World {
         }
     }
 
+    /// Nobody claims an epoch twice.
+    fn note_claim(&mut self, node: usize, frame: &Frame) {
+        let text = frame.strip_suffix(MESSAGE_END.as_slice()).expect("a record");
+        let Ok(Control::Beat(beat)) = serde_json::from_slice(text) else { return };
+        if beat.claim().hub == self.nodes[node].feed() && beat.number == 1 {
+            let claim = (beat.claim().hub, beat.epoch);
+            let first = self.claims.entry(claim).or_insert_with(|| Arc::clone(frame));
+            assert_eq!(first, frame, "one epoch is claimed twice");
+        }
+    }
+
     pub(super) fn transmit(&mut self, node: usize, link: LinkId, frame: &Frame) {
+        if frame.starts_with(BEAT_START) {
+            self.note_claim(node, frame);
+        }
         let Some((conn, end)) = self.nodes[node].links.get(&link).copied() else { return };
         let state = &mut self.conns[conn];
         let cost = frame.len() as u64 * 1000 / state.bytes_per_ms;
