@@ -32,7 +32,10 @@ fn room(nicks: &[&str]) -> Vec<Node> {
 
 /// The nick of the hub of which a node told last.
 fn hub_of(node: &Node) -> Option<String> {
-    node.events().iter().rfind(|event| event["event"] == "hub").map(|event| event["nick"].as_str().unwrap().to_owned())
+    node.events()
+        .iter()
+        .rfind(|event| event["event"] == "hub")
+        .map(|event| event["nick"].as_str().expect("a nick").to_owned())
 }
 
 /// Waits until that is the hub, and it is the last one that was told.
@@ -47,7 +50,7 @@ fn wait_for_hub(node: &Node, nick: &str) {
 fn wait_for_other_hub(nodes: &[&Node], before: &str) -> String {
     let next = nodes[0].wait_until(&format!("a hub after {before}"), |events| {
         let last = events.iter().rfind(|event| event["event"] == "hub")?;
-        (last["nick"] != before).then(|| last["nick"].as_str().unwrap().to_owned())
+        (last["nick"] != before).then(|| last["nick"].as_str().expect("a nick").to_owned())
     });
     for node in nodes {
         wait_for_hub(node, &next);
