@@ -510,6 +510,14 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("lost counts after", limits::LOST_GRACE_MS, "ms"),
         ("an old post played again", limits::REPLAYED_MS_MIN, "ms"),
         ("a goodbye", limits::LEAVE_MS_MAX, "ms"),
+    ];
+    check_bounds(&rows);
+}
+
+#[test]
+fn every_bound_of_hub_mode_is_on_the_page_with_its_number() {
+    let of = |count: usize| u64::try_from(count).expect("small");
+    check_bounds(&[
         ("a beat every", limits::BEAT_MS, "ms"),
         ("a hub silent", limits::HUB_DOWN_MS, "ms"),
         ("and up to, by chance", limits::HUB_DOWN_JITTER_MS, "ms"),
@@ -526,7 +534,11 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("a new hub left alone for", limits::HUB_SETTLES_MS, "ms"),
         ("a hub that was left", limits::DISTRUSTED_MS, "ms"),
         ("records about the hub, on a link", limits::LINK_ELECTION.burst, ""),
-    ];
+    ]);
+}
+
+/// What is bounded, by how much, of what.
+fn check_bounds(rows: &[(&str, u64, &str)]) {
     let missing: Vec<String> = rows
         .iter()
         .map(|(what, number, unit)| format!("{what}\t{number}{}{unit}", if unit.is_empty() { "" } else { " " }))

@@ -220,7 +220,6 @@ impl Overlay {
             return;
         }
         let mut networks = Networks::default();
-        let lost = lost.filter(|lost| !self.rings.is_back(lost));
         let lost = lost.filter(|candidate| networks.admit(&candidate.addresses)).take(LOST_PEERS_MAX);
         self.wanted = lost.map(|lost| (lost.session, lost.addresses)).chain(desired).collect();
         let is_small = self.is_small();

@@ -1,7 +1,7 @@
 //! `cargo bench`: hobnob beside what else carries lines from one process to others.
 //!
 //! `cargo bench` runs everything, `cargo bench -- joins latency` those parts; they are `throughput`, `latency`,
-//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load` and `hour`.
+//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load`, `hour` and `failover`.
 //! `HOBNOB_BENCH_LINES` and `HOBNOB_BENCH_RUNS` scale it. What is compared runs in turns within one
 //! run of the program, A B C D A B C D, so that a busy moment of the machine hits all; the tables
 //! show medians. A contender that is not installed is skipped with a word. A promise that does
@@ -10,7 +10,7 @@
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
 //! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `light`, `joiner` and `ngircd` (who
 //! joins what), `joins`, `memory`; `handshakes`; `history`; `author` (who speaks in single posts), `catch_up`, `load`, `hour`;
-//! `process`, `table`.
+//! `failover`; `process`, `table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tables and progress are what it is for")]
 
@@ -19,10 +19,14 @@ mod bare;
 mod catch_up;
 mod contender;
 mod crowd;
+mod failover;
 mod failure;
 mod handshakes;
 mod history;
 mod hobnob;
+#[path = "../support/host.rs"]
+#[allow(dead_code, clippy::indexing_slicing, reason = "the tests use all of it")]
+mod host;
 mod hour;
 mod joiner;
 mod joins;
@@ -69,8 +73,19 @@ impl Scale {
 const SLOW_READER_LINES_FACTOR: u64 = 4;
 
 /// The parts, as named on the command line.
-const PARTS: [&str; 10] =
-    ["throughput", "latency", "slow-reader", "joins", "handshakes", "memory", "history", "catch-up", "load", "hour"];
+const PARTS: [&str; 11] = [
+    "throughput",
+    "latency",
+    "slow-reader",
+    "joins",
+    "handshakes",
+    "memory",
+    "history",
+    "catch-up",
+    "load",
+    "hour",
+    "failover",
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -113,6 +128,9 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     }
     if chosen("history") {
         measured &= history::run(scale, &text);
+    }
+    if chosen("failover") {
+        measured &= failover::run();
     }
     if chosen("latency") {
         measured &= latency::run(scale);

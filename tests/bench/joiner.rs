@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use hobnob::identity::Identity;
 use hobnob::wire::Frame;
 use hobnob::wire::frame::{Ending, MESSAGE_END};
-use hobnob::wire::record::{Control, Domain, Draft, FeedId, Header, Hello, Nick, Post, Record, VERSION, is_post};
+use hobnob::wire::record::{Control, Domain, Draft, FeedId, Header, Hello, Mode, Nick, Post, Record, VERSION, is_post};
 use memchr::memmem::Finder;
 
 use crate::crowd::{Desk, Member};
@@ -76,7 +76,7 @@ impl Joiner {
             id: guest.identity.id(),
             session: SESSION,
             room: ROOM.to_owned(),
-            mode: "mesh".to_owned(),
+            mode: Mode::Mesh,
             nick: guest.nick.clone(),
             seen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             listens: false,

@@ -52,23 +52,30 @@ type Percentiles = [f64; 3];
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Ours(Hobnob),
+    /// The node is the hub of all those links.
+    Hub,
     Bare,
 }
 
 /// In the order of their runs and rows.
-const WAYS: [Way; 3] = [Way::Ours(Hobnob::Encrypted), Way::Ours(Hobnob::Clear), Way::Bare];
+fn ways(links: usize) -> Vec<Way> {
+    let hub = (Some(&links) == LINKS.last()).then_some(Way::Hub);
+    [Way::Ours(Hobnob::Encrypted), Way::Ours(Hobnob::Clear)].into_iter().chain(hub).chain([Way::Bare]).collect()
+}
 
 impl Way {
     fn name(self) -> &'static str {
         match self {
             Way::Ours(hobnob) => hobnob.name(),
+            Way::Hub => "hobnob, hub",
             Way::Bare => "bare loop",
         }
     }
 
     fn run(self, links: usize) -> Result<Percentiles, Failure> {
         match self {
-            Way::Ours(hobnob) => run_hobnob(hobnob, links),
+            Way::Ours(hobnob) => run_hobnob(hobnob, &[], links),
+            Way::Hub => run_hobnob(Hobnob::Encrypted, &["--hub"], links),
             Way::Bare => run_bare(links),
         }
     }
@@ -109,7 +116,8 @@ pub(crate) fn run(scale: Scale) -> bool {
 
 /// A failure of one way leaves the others' numbers standing.
 fn measure(scale: Scale, links: usize) -> Vec<Series> {
-    let mut all = WAYS.map(|way| Series { way, runs: Vec::new(), failure: None });
+    let series = |way| Series { way, runs: Vec::new(), failure: None };
+    let mut all: Vec<Series> = ways(links).into_iter().map(series).collect();
     for run in 1..=scale.runs {
         for series in all.iter_mut().filter(|series| series.failure.is_none()) {
             match series.way.run(links) {
@@ -121,7 +129,7 @@ fn measure(scale: Scale, links: usize) -> Vec<Series> {
             }
         }
     }
-    all.into()
+    all
 }
 
 fn rows(table: &mut Table, links: usize, all: &[Series], verdicts: &mut Vec<(bool, String)>) {
@@ -149,9 +157,9 @@ fn rows(table: &mut Table, links: usize, all: &[Series], verdicts: &mut Vec<(boo
 }
 
 /// The node, and one ordinary member, because a node alone does not read its stdin.
-fn run_hobnob(hobnob: Hobnob, links: usize) -> Result<Percentiles, Failure> {
+fn run_hobnob(hobnob: Hobnob, args: &[&str], links: usize) -> Result<Percentiles, Failure> {
     let mut command = hobnob.command("src");
-    command.args(["--quiet", "--stay"]);
+    command.args(["--quiet", "--stay"]).args(args);
     let mut node = listening("node", &mut command, Stdio::piped())?;
     let port = node.listening_port()?;
     let mut member = hobnob.receiver("member", &format!("127.0.0.1:{port}"));

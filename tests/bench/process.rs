@@ -170,8 +170,13 @@ impl Process {
 
     /// Stops it as a debugger would; it keeps its sockets and reads nothing.
     pub(crate) fn freeze(&self) -> Result<(), Failure> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Failure> {
         let id = Pid::from_raw(self.child.id().cast_signed());
-        kill(id, Signal::SIGSTOP).map_err(Failure::system(format!("stop of {}", self.name)))
+        kill(id, signal).map_err(Failure::system(format!("signal to {}", self.name)))
     }
 
     /// Puts its last words into an error about a deadline.

@@ -344,6 +344,11 @@ impl Hand {
         taken.into_iter().map(|(_, frame)| decode(&frame)).collect()
     }
 
+    /// All that was sent since the last call, as it was.
+    pub(crate) fn take_sent(&mut self) -> Vec<(LinkId, Frame)> {
+        std::mem::take(&mut self.sent)
+    }
+
     pub(crate) fn sent_posts(&mut self, link: LinkId) -> Vec<(FeedId, u64)> {
         posts_of(&self.sent(link))
     }
@@ -380,6 +385,15 @@ pub(crate) fn posts_of(sent: &[Sent]) -> Vec<(FeedId, u64)> {
 pub(crate) fn controls_of(sent: &[Sent]) -> Vec<Control> {
     let control = |sent: &Sent| if let Sent::Control(control) = sent { Some(control.clone()) } else { None };
     sent.iter().filter_map(control).collect()
+}
+
+/// What a frame is to whom it reaches.
+pub(crate) fn arrival(frame: &Frame) -> Arrival {
+    match decode(frame) {
+        Sent::Post(post) => Arrival::Post(post),
+        Sent::Control(control) => Arrival::Control(control),
+        Sent::Ack(ack) => Arrival::Ack(ack),
+    }
 }
 
 fn decode(frame: &Frame) -> Sent {
@@ -434,12 +448,7 @@ impl Net {
             }
             for (from, link, frame) in under_way {
                 let Some((to, link)) = self.wires.get(&(from, link)).copied() else { continue };
-                let arrival = match decode(&frame) {
-                    Sent::Post(post) => Arrival::Post(post),
-                    Sent::Control(control) => Arrival::Control(control),
-                    Sent::Ack(ack) => Arrival::Ack(ack),
-                };
-                self.hands[to].arrive(link, vec![arrival]);
+                self.hands[to].arrive(link, vec![arrival(&frame)]);
             }
         }
     }

@@ -26,6 +26,7 @@ mod past;
 mod reachable;
 mod recovery;
 mod roster;
+mod search;
 mod serve;
 mod shell;
 mod unheard;

@@ -19,7 +19,7 @@ use hobnob::room::{Acquaintance, Config, DialFailure, Input, LinkId, Named, Now,
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::FrameBuffer;
-use hobnob::wire::record::{Domain, FeedId, Mode, Nick};
+use hobnob::wire::record::{Beat, Domain, FeedId, Mode, Nick};
 
 use digest::Digest;
 use liar::Liar;
@@ -160,7 +160,7 @@ pub(crate) struct World {
     /// One in so many posts is altered on its way; 0 for none.
     pub(crate) alter_one_in: u64,
     /// Every claim to be the hub, with its first beat.
-    pub(crate) claims: BTreeMap<(FeedId, u64), Frame>,
+    pub(crate) claims: BTreeMap<(FeedId, u64), Beat>,
     /// So many of a hundred beats of a hub are lost on their way.
     pub(crate) beat_loss_percent: u64,
     /// One node in so many keeps what it sees.

@@ -61,14 +61,6 @@ impl Rings {
         self.members().get(index)
     }
 
-    /// Whether a session that is gone is followed by another one of the same identity, at the same addresses.
-    pub(super) fn is_back(&self, lost: &Candidate) -> bool {
-        let author = lost.session.author;
-        let first = self.members().partition_point(|member| member.session.author < author);
-        let theirs = self.members().iter().skip(first).take_while(|member| member.session.author == author);
-        theirs.into_iter().any(|member| lost.addresses.iter().all(|addr| member.addresses.contains(addr)))
-    }
-
     /// All others as they follow us in a ring.
     pub(super) fn following(&self, me: FeedId, ring: usize) -> impl Iterator<Item = &Candidate> {
         let ours = place(me, ring);

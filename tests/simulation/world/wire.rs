@@ -190,8 +190,8 @@ impl World {
         let Ok(Control::Beat(beat)) = serde_json::from_slice(text) else { return };
         if beat.claim().hub == self.nodes[node].feed() && beat.number == 1 {
             let claim = (beat.claim().hub, beat.epoch);
-            let first = self.claims.entry(claim).or_insert_with(|| Arc::clone(frame));
-            assert_eq!(first, frame, "one epoch is claimed twice");
+            let first = self.claims.entry(claim).or_insert(beat);
+            assert_eq!(first.proof, beat.proof, "one epoch is claimed twice");
         }
     }
 
