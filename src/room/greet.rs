@@ -19,7 +19,8 @@ use crate::wire::record::{Control, Entry, FeedId, Hello, VERSION};
 use super::door::{Verdict, clock_objection, clock_text};
 use super::event::Event;
 use super::links::{Incoming, Link, Outgoing, Paging};
-use super::overlay::{DialId, Reach, Target};
+use super::overlay::{Candidate, DialId, Reach, Target};
+use super::roster::Roster;
 use super::session::Session;
 use super::{DialFailure, LinkId, Output, Room};
 
@@ -527,7 +528,7 @@ impl Room {
             };
             let lost = self.roster.lost().into_iter().filter_map(|session| self.book.candidate(session));
             self.overlay.set_shape(self.shape());
-            self.overlay.plan(rings, lost, self.now.mono);
+            self.overlay.plan(rings, lost.filter(|lost| !is_back(&self.roster, lost)), self.now.mono);
         }
         let linked: BTreeSet<FeedId> = self.links.values().filter_map(Link::session).collect();
         let now = self.now.mono;
@@ -554,4 +555,10 @@ impl Room {
             self.close(link, End::Surplus, out);
         }
     }
+}
+
+/// Whether who vanished is here as another session, where the former one was.
+fn is_back(roster: &Roster, lost: &Candidate) -> bool {
+    let is_there = |known: &Session| lost.addresses.iter().all(|addr| known.addresses.contains(addr));
+    roster.sessions_of(lost.session.author).any(|(_, known)| known.is_present() && is_there(known))
 }

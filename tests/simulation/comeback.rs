@@ -106,3 +106,29 @@ fn who_comes_back_to_a_living_room_accuses_nobody() {
 fn a_room_of_which_all_crashed_finds_itself_again_untold() {
     for_all_seeds(2, crash_and_come_back);
 }
+
+/// Links to peers known from before are more than a node needs; where others give them up there is an end to it. And nobody
+/// is looked for at an address where he is back as another session: that was a link made and given up, again and again.
+#[test]
+fn a_large_room_that_is_back_comes_to_rest() {
+    let mut world = World::new(3);
+    (world.keeps_one_in, world.unnamed_again) = (1, true);
+    for index in 0..40 {
+        world.add_node(plan(Reach::Dialable, (index > 0).then_some(0).into_iter().collect()));
+        world.run_until(world.now + 100);
+    }
+    world.run_until(world.now + 30_000);
+    for node in 0..40 {
+        world.crash(node, true);
+    }
+    for node in 0..40 {
+        world.start(node);
+        world.run_until(world.now + 100);
+    }
+    world.run_until(world.now + 60_000);
+    let dials = world.dials;
+    world.run_until(world.now + 180_000);
+    assert_eq!(world.dials, dials, "whoever was found is looked for no more");
+    let honest: Vec<usize> = (0..40).collect();
+    assert!(world.is_connected(&honest));
+}
