@@ -48,12 +48,15 @@ pub(crate) fn run(scale: Scale) -> bool {
             }
         }
     }
-    let rows: [(&str, fn(&Sample) -> f64); 3] =
-        [("to one who comes late", |one| one.late), ("live", |one| one.live), ("plain copy", |one| one.copy)];
-    let live = median(samples.iter().map(|sample| sample.live));
+    let rates_of = |pick: fn(&Sample) -> f64| samples.iter().map(pick).collect::<Vec<f64>>();
+    let rows = [
+        ("to one who comes late", rates_of(|one| one.late)),
+        ("live", rates_of(|one| one.live)),
+        ("plain copy", rates_of(|one| one.copy)),
+    ];
+    let live = median(rates_of(|one| one.live));
     let mut table = Table::new(&["", "posts/s, median (min–max)", "MB/s", "to live"]);
-    for (name, pick) in rows {
-        let rates: Vec<f64> = samples.iter().map(pick).collect();
+    for (name, rates) in rows {
         let own = median(rates.iter().copied());
         let megabytes = own * float(bytes) / float(POSTS) / 1e6;
         table.row([name.to_owned(), spread(&rates, thousands), format!("{megabytes:.1}"), ratio(own, Some(live))]);

@@ -1,6 +1,6 @@
 //! Acks, and the window of a source.
 
-use hobnob::limits::{MARK_ANSWERS, WINDOW_BYTES_MIN};
+use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, WINDOW_BYTES_MIN};
 use hobnob::room::event::Said;
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
@@ -106,6 +106,27 @@ fn a_forged_ack_counts_for_nothing() {
     let last = bob.have(bob.me);
     bob.arrive(a, vec![Arrival::Ack(mallory.ack(bob.me, 1, last))]);
     assert!(!bob.room.may_say());
+}
+
+/// What a member claims lets it be, but not for longer than the window lasts.
+#[test]
+fn a_forged_ack_does_not_let_a_member_that_stands_still_hold_up_a_source() {
+    let Two { mut bob, alice, a, c } = two();
+    let mut carol = Author::new(3, "carol");
+    bob.post(c, &carol.join());
+    let first = bob.have(bob.me);
+    for (link, member) in [(a, &alice), (c, &carol)] {
+        bob.arrive(link, vec![Arrival::Ack(member.ack(bob.me, 1, first))]);
+    }
+    fill_window(&mut bob);
+    let last = bob.have(bob.me);
+    let mut mallory = Author::new(9, "mallory");
+    mallory.feed = alice.feed;
+    bob.arrive(a, vec![Arrival::Ack(mallory.ack(bob.me, 1, last))]);
+    bob.arrive(c, vec![Arrival::Ack(carol.ack(bob.me, 1, last))]);
+    assert!(!bob.room.may_say(), "alice counts");
+    bob.pass_alive(MEMBER_STALLED_MS + 500, &[a, c]);
+    assert!(bob.room.may_say(), "until she has stood still");
 }
 
 #[test]
