@@ -65,10 +65,10 @@ impl Author {
         loop {
             match wire.await_control()? {
                 Control::Done {} => break,
-                other => wire.answer(other)?,
+                other => wire.answer(&other)?,
             }
         }
-        wire.send([self.post(&Draft::Join { addresses: &[], passing: false })])?;
+        wire.send([self.post(&Draft::Join { addresses: &[], passing: false, rank: None })])?;
         Ok(wire)
     }
 }

@@ -172,7 +172,7 @@ impl Wire {
         self.stop_waiting()?;
         while self.fill()? > 0 {
             while let Some(control) = self.posts(|_| ())? {
-                self.answer(control)?;
+                self.answer(&control)?;
             }
         }
         Ok(())

@@ -199,5 +199,4 @@ fn in_whatever_order_things_happen_one_hub_follows_the_other() {
         *choice += 1;
     }
     assert!(orders >= ORDERS_MIN, "only {orders} orders");
-    println!("{orders} orders of {STEPS} steps");
 }
