@@ -85,6 +85,9 @@ pub enum Control {
     Unknown,
 }
 
+/// What an entry of a page mostly takes: the digits of a key, and two numbers.
+const ENTRY_BYTES: usize = 96;
+
 /// A feed and a number of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry(pub Id, pub u64, pub u64);
@@ -142,7 +145,8 @@ impl Control {
 
     /// The frame of a record.
     pub fn encode(&self) -> Frame {
-        let mut out = Vec::with_capacity(128);
+        let entries = if let Control::Have { feeds } | Control::News { feeds } = self { feeds.len() } else { 0 };
+        let mut out = Vec::with_capacity(128 + entries * ENTRY_BYTES);
         write_json(&mut out, self);
         let exit = matches!(self, Control::Exit { .. });
         out.extend_from_slice(if exit { EXIT_END.as_slice() } else { MESSAGE_END.as_slice() });
