@@ -219,10 +219,12 @@ impl Pace {
         if self.receipts.is_empty() {
             return false;
         }
-        if self.unchecked() && self.unsettled_bytes() >= self.window(sharers) / 2 {
+        let unsettled = self.unsettled_bytes();
+        if unsettled >= self.window(sharers) / 2 && self.unchecked() {
             self.check(domain, now);
+            return self.unsettled_bytes() < self.window(sharers);
         }
-        self.unsettled_bytes() < self.window(sharers)
+        unsettled < self.window(sharers)
     }
 
     /// Looks at the clock. `insist` while somebody waits for the answers.

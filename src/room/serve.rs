@@ -4,7 +4,7 @@
 //! full lags, and goes on from its cursors as its socket drains: a few posts of what each other link has brought, in turn,
 //! and of that feed by feed. What the log no longer holds is jumped over with a gap notice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::limits::{OUTBOX_BYTES_MAX, SERVE_BYTES};
@@ -12,6 +12,7 @@ use crate::wire::Frame;
 use crate::wire::record::{Control, FeedId, Post};
 
 use super::links::Outgoing;
+use super::log::Feed;
 use super::{LinkId, Output, Room};
 
 /// The feeds that are to be served, by the links that have brought them.
@@ -64,14 +65,7 @@ impl Room {
     /// each of them has is not remembered. To one that has it all the notice says nothing.
     fn gap_before(&self, feed: FeedId, number: u64) -> Option<Frame> {
         let to = number.checked_sub(1).filter(|to| *to > 0 && !self.keeps(feed, *to))?;
-        Some(self.gap(feed, to, to))
-    }
-
-    /// A gap notice. Where what is before it is not kept either, nobody knows how much of that the peer has: then
-    /// the notice begins at the beginning, so that it fits any peer.
-    fn gap(&self, feed: FeedId, from: u64, to: u64) -> Frame {
-        let from = if self.keeps(feed, from.saturating_sub(1)) { from } else { 1 };
-        Control::Gap { author: feed.author, session: feed.session, from, to }.encode()
+        Some(gap(feed, self.log.feed(&feed), to, to))
     }
 
     fn keeps(&self, feed: FeedId, number: u64) -> bool {
@@ -87,24 +81,28 @@ impl Room {
 
     /// Takes an open feed as many steps further as the outbox takes, until so many bytes are sent; returns how many were.
     fn take_steps(&mut self, link: LinkId, feed: FeedId, bytes_max: usize, frames: &mut Vec<Frame>) -> usize {
+        let (Some(state), Some(kept)) = (self.links.get_mut(&link), self.log.feed(&feed)) else { return 0 };
         let mut sent = 0;
-        while sent < bytes_max
-            && let Some((next, step)) = self.next_step(link, feed)
-        {
-            let have = self.log.have(&feed);
-            let Some(state) = self.links.get_mut(&link) else { return sent };
-            for frame in step {
-                sent += frame.len();
-                state.queue(frame.len(), self.now.mono);
-                frames.push(frame);
+        while sent < bytes_max && !state.lagging {
+            let Some(Outgoing::Open { cursor }) = state.outgoing.get(&feed) else { break };
+            let cursor = (*cursor).max(state.known(&feed) + 1);
+            let mut next = cursor.max(kept.have + 1);
+            if let Some(post) = kept.next_post(cursor) {
+                next = post.number + 1;
+                let gap = (post.number > cursor).then(|| gap(feed, Some(kept), cursor, post.number - 1));
+                for frame in gap.into_iter().chain([Arc::clone(&post.frame)]) {
+                    sent += frame.len();
+                    state.queue(frame.len(), self.now.mono);
+                    frames.push(frame);
+                }
             }
-            if next == have + 1 {
+            if next == kept.have + 1 {
                 state.outgoing.remove(&feed);
-                return sent;
+                break;
             }
             state.outgoing.insert(feed, Outgoing::Open { cursor: next });
-            if next > have {
-                return sent;
+            if next > kept.have {
+                break;
             }
             if state.outbox_is_full() {
                 state.lagging = true;
@@ -113,29 +111,13 @@ impl Room {
         sent
     }
 
-    /// The cursor after the next step of an open feed, and the frames that it takes.
-    fn next_step(&self, link: LinkId, feed: FeedId) -> Option<(u64, Vec<Frame>)> {
-        let state = self.links.get(&link)?;
-        if state.lagging {
-            return None;
-        }
-        let Some(Outgoing::Open { cursor }) = state.outgoing.get(&feed) else { return None };
-        let kept = self.log.feed(&feed)?;
-        let cursor = (*cursor).max(state.known(&feed) + 1);
-        if cursor > kept.have {
-            return Some((cursor, Vec::new()));
-        }
-        let Some(post) = kept.next_post(cursor) else { return Some((kept.have + 1, Vec::new())) };
-        let mut frames = Vec::with_capacity(2);
-        if post.number > cursor {
-            frames.push(self.gap(feed, cursor, post.number - 1));
-        }
-        frames.push(Arc::clone(&post.frame));
-        Some((post.number + 1, frames))
-    }
-
     /// Goes on with all feeds that a link lacks, from where it stopped: the sources in turn, and the feeds of each.
     pub(super) fn serve(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.outbox_is_full() {
+            state.lagging = true;
+            return;
+        }
         let mut turns = self.turns(link);
         let mut frames = Vec::new();
         self.take_turns(link, &mut turns, &mut frames);
@@ -171,17 +153,19 @@ impl Room {
 
     /// The open feeds of a link by the links that have brought them, in the order in which they are served.
     fn turns(&self, link: LinkId) -> Turns {
-        let mut sources: BTreeMap<Option<LinkId>, VecDeque<FeedId>> = BTreeMap::new();
         let Some(state) = self.links.get(&link).filter(|state| state.is_ready()) else { return VecDeque::new() };
-        for (feed, _) in state.outgoing.iter().filter(|(_, outgoing)| matches!(outgoing, Outgoing::Open { .. })) {
-            let source = self.log.feed(feed).and_then(|kept| kept.source);
-            sources.entry(source).or_default().push_back(*feed);
-        }
-        for (source, feeds) in &mut sources {
+        let open = state.outgoing.iter().filter(|(_, outgoing)| matches!(outgoing, Outgoing::Open { .. }));
+        let mut open: Vec<(Option<LinkId>, FeedId)> =
+            open.map(|(feed, _)| (self.log.feed(feed).and_then(|kept| kept.source), *feed)).collect();
+        open.sort_unstable();
+        let mut turns = Turns::new();
+        for one_source in open.chunk_by(|(source, _), (next, _)| source == next) {
+            let Some((source, _)) = one_source.first() else { continue };
+            let mut feeds: VecDeque<FeedId> = one_source.iter().map(|(_, feed)| *feed).collect();
             let served = state.served.get(source);
             feeds.rotate_left(served.map_or(0, |served| feeds.partition_point(|feed| feed <= served)));
+            turns.push_back((*source, feeds));
         }
-        let mut turns: VecDeque<_> = sources.into_iter().collect();
         if !state.served.is_empty() {
             let first = turns.partition_point(|(source, _)| *source <= state.served_source);
             turns.rotate_left(first);
@@ -200,4 +184,12 @@ impl Room {
             self.serve(link, out);
         }
     }
+}
+
+/// A gap notice. Where what is before it is not kept either, nobody knows how much of that the peer has: then the notice
+/// begins at the beginning, so that it fits any peer.
+fn gap(feed: FeedId, kept: Option<&Feed>, from: u64, to: u64) -> Frame {
+    let is_kept = |number| kept.is_some_and(|kept| kept.post(number).is_some());
+    let from = if is_kept(from.saturating_sub(1)) { from } else { 1 };
+    Control::Gap { author: feed.author, session: feed.session, from, to }.encode()
 }
