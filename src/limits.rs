@@ -119,6 +119,10 @@ pub const GATHERED_FRAMES_MIN: u32 = 10;
 /// How long they are gathered: nobody notices it, and half of the writes are left of those with 20 (measured).
 pub const GATHER_MS: u64 = 50;
 
+/// When none has come for so long they are written at once: the burst is over. A guess: longer than the router takes
+/// to come to the next, or to have its turn again on a busy machine.
+pub const GATHER_PAUSE_MS: u64 = 10;
+
 /// Writer threads: one a core, and more than eight bring nothing (a guess).
 pub const WRITERS_MAX: usize = 8;
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::limits::{GATHER_MS, GATHERED_FRAMES_MIN, LINKS_CLOSING_MAX};
+use crate::limits::{GATHER_MS, GATHER_PAUSE_MS, GATHERED_FRAMES_MIN, LINKS_CLOSING_MAX};
 use crate::room::{Input, LinkId};
 use crate::wire::Frame;
 use crate::wire::end::End;
@@ -35,6 +35,9 @@ const CLOSING_LOOK: Duration = Duration::from_millis(100);
 
 /// How long frames to many links are gathered.
 const GATHER_TIME: Duration = Duration::from_millis(GATHER_MS);
+
+/// After so long without another one they are no longer.
+const GATHER_PAUSE: Duration = Duration::from_millis(GATHER_PAUSE_MS);
 
 /// What a writer is told to do.
 pub(super) enum Order {
@@ -134,6 +137,9 @@ struct Writer {
     fresh: Vec<LinkId>,
     /// Links with something to write when it is time; some of them may be fresh meanwhile.
     gathering: Vec<LinkId>,
+    /// Since when they gather,
+    gathering_since: Instant,
+    /// and when it is time.
     gathered_at: Instant,
     burst: Burst,
     /// Links whose sockets were full.
@@ -158,6 +164,7 @@ pub(super) fn start(index: usize, shared: &Shared) -> io::Result<Handle> {
         links: BTreeMap::new(),
         fresh: Vec::new(),
         gathering: Vec::new(),
+        gathering_since: now,
         gathered_at: now,
         burst: Burst { since: now, frames: 0, goes_on: false },
         blocked: BTreeSet::new(),
@@ -228,8 +235,9 @@ impl Writer {
     fn gathers(&mut self) -> bool {
         let now = Instant::now();
         if self.gathering.is_empty() {
-            self.gathered_at = now + GATHER_TIME;
+            self.gathering_since = now;
         }
+        self.gathered_at = (now + GATHER_PAUSE).min(self.gathering_since + GATHER_TIME);
         self.burst.gathers(now)
     }
 
