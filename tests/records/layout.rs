@@ -75,6 +75,10 @@ fn every_control_record_goes_there_and_back() {
     for record in records {
         let frame = record.encode();
         assert!(frame.len() <= FRAME_BYTES_MAX, "{record:?}");
+        if matches!(record, Control::Have { .. } | Control::News { .. }) {
+            let json = serde_json::to_string(&record).unwrap();
+            assert_eq!(frame.strip_suffix(b"<MSGENCD>"), Some(json.as_bytes()), "what the serializer would write");
+        }
         let ending = if matches!(record, Control::Exit { .. }) { Ending::Exit } else { Ending::Message };
         let Record::Control(read) = Record::decode(&frame, ending).unwrap() else { panic!("an ack") };
         assert_eq!(read, record);

@@ -9,6 +9,7 @@ use super::super::end::End;
 use super::super::frame::{EXIT_END, MESSAGE_END};
 use super::json::write_json;
 use super::{FeedId, Nick, Proof, RecordError, check_number, check_room_name};
+use crate::digits;
 use crate::identity::Id;
 use crate::limits::{FEEDS_PER_PAGE_MAX, NUMBER_MAX, WHY_BYTES_MAX};
 
@@ -88,6 +89,22 @@ pub enum Control {
 /// What an entry of a page mostly takes: the digits of a key, and two numbers.
 const ENTRY_BYTES: usize = 96;
 
+/// As `write_json` would write it, a few times as fast: who joins a room of a thousand is sent as many entries.
+fn write_page(out: &mut Vec<u8>, kind: &str, feeds: &[Entry]) {
+    out.reserve(feeds.len() * ENTRY_BYTES);
+    out.extend_from_slice(format!(r#"{{"type":"{kind}","feeds":["#).as_bytes());
+    for (index, Entry(author, session, number)) in feeds.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { br#"[""# } else { br#",[""# });
+        out.extend_from_slice(digits::write(&author.0, &mut [0; 64]).as_bytes());
+        out.extend_from_slice(br#"","#);
+        write_json(out, session);
+        out.push(b',');
+        write_json(out, number);
+        out.push(b']');
+    }
+    out.extend_from_slice(b"]}");
+}
+
 /// A feed and a number of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry(pub Id, pub u64, pub u64);
@@ -145,9 +162,12 @@ impl Control {
 
     /// The frame of a record.
     pub fn encode(&self) -> Frame {
-        let entries = if let Control::Have { feeds } | Control::News { feeds } = self { feeds.len() } else { 0 };
-        let mut out = Vec::with_capacity(128 + entries * ENTRY_BYTES);
-        write_json(&mut out, self);
+        let mut out = Vec::with_capacity(128);
+        match self {
+            Control::Have { feeds } => write_page(&mut out, "have", feeds),
+            Control::News { feeds } => write_page(&mut out, "news", feeds),
+            _ => write_json(&mut out, self),
+        }
         let exit = matches!(self, Control::Exit { .. });
         out.extend_from_slice(if exit { EXIT_END.as_slice() } else { MESSAGE_END.as_slice() });
         out.into()
