@@ -156,6 +156,21 @@ fn a_first_message_of_another_length_is_no_frame_and_no_question_of_secrets() {
     drop(host.finish());
 }
 
+/// The answer is the one to strangers who know another key, so the line was taken for what it is, and no more of it.
+#[test]
+fn a_first_line_may_come_byte_by_byte() {
+    let host = chatting("host", &["-v"]);
+    let mut socket = connect(&host.addr());
+    socket.set_nodelay(true).expect("a socket sends at once");
+    for byte in [PREAMBLE_NOISE, &[0, 48], &[9; 48]].concat() {
+        socket.write_all(&[byte]).expect("the host reads on");
+    }
+    let mut told = String::new();
+    socket.read_to_string(&mut told).expect("an exit record in the clear");
+    assert!(told.contains(r#""reason":"secret""#), "{told}");
+    drop(host.finish());
+}
+
 // ---- who is banned -----------------------------------------------------------------------------
 
 /// Strangers of this machine break the rules until all of it is banned.
