@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use hobnob::identity::Id;
-use hobnob::room::{Config, DialFailure, Input, LinkId, Reach};
+use hobnob::room::{Arrival, Config, DialFailure, Input, LinkId, Reach};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Beat, Control, Mode};
@@ -25,7 +25,7 @@ const ORDERS_MIN: usize = 2_000;
 const STEP_MS: u64 = 100;
 
 /// Steps in turn, until all is decided: past every timer of the election.
-const STEPS_IN_TURN: usize = 120;
+const STEPS_IN_TURN: usize = 60;
 
 /// What is under way from one member to another.
 enum Message {
@@ -139,7 +139,8 @@ impl Play {
         for index in (0..3).filter(|index| self.alive[*index]) {
             let me = self.hands[index].me;
             for (link, frame) in self.hands[index].take_sent() {
-                if let hobnob::room::Arrival::Control(Control::Beat(beat)) = arrival(&frame)
+                if frame.starts_with(br#"{"type":"beat""#)
+                    && let Arrival::Control(Control::Beat(beat)) = arrival(&frame)
                     && beat.claim().hub == me
                     && beat.number == 1
                 {
