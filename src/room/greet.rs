@@ -309,7 +309,6 @@ impl Room {
         self.ask_new_link(link, out);
         self.serve(link, out);
         self.introduce_hub(link, out);
-        self.place_restored(link);
         self.check_completion();
     }
 

@@ -130,9 +130,22 @@ impl Room {
         }
     }
 
+    /// A hub that cannot be dialled as far as we know, as where we know it from the disk alone: who tells of it says over
+    /// which network it can.
+    fn place_hub(&mut self, link: LinkId) {
+        let hub = self.hub.election.hub().filter(|hub| self.book.candidate(*hub).is_none());
+        let via = self.links.get(&link).map(|link| link.remote.ip());
+        if let Some((hub, session)) = hub.and_then(|hub| Some((hub, self.roster.session(&hub)?))) {
+            self.book.learn(hub, &session.addresses, via);
+        }
+    }
+
     /// There is another hub: all others hear of it, and it is linked to.
     fn hub_moved(&mut self, from: Option<LinkId>, out: &mut Vec<Output>) {
         self.plan_due = true;
+        if let Some(link) = from {
+            self.place_hub(link);
+        }
         let Some(beat) = self.hub.election.newest(self.now.mono) else { return };
         let ready = self.links.iter().filter(|(id, link)| link.is_ready() && Some(**id) != from);
         let links: Vec<LinkId> = ready.map(|(id, _)| *id).collect();

@@ -19,7 +19,7 @@ use super::event::Event;
 use super::log::Position;
 use super::roster::Moment;
 use super::unheard::Unheard;
-use super::{LinkId, Output, Room};
+use super::{Output, Room};
 
 /// What earlier runs have kept of the room. Signatures were checked.
 #[derive(Debug, Default)]
@@ -121,17 +121,6 @@ impl Room {
         self.evict();
         self.keeping.next = self.log.next_position();
         self.local.show_backlog(&self.log);
-    }
-
-    /// The first links say over which networks those can be dialled of whom the last run heard.
-    pub(super) fn place_restored(&mut self, link: LinkId) {
-        let Some(via) = self.links.get(&link).map(|link| link.remote.ip()) else { return };
-        for (feed, session) in self.roster.present().filter(|(feed, _)| self.completion.is_hearsay(feed)) {
-            if self.book.candidate(*feed).is_none() {
-                self.book.learn(*feed, &session.addresses, Some(via));
-                self.plan_due = true;
-            }
-        }
     }
 
     /// Whom the last run saw here may still be here. Where an address is everybody's, or a link came up with it, they are

@@ -16,7 +16,7 @@ use hobnob::wire::record::{Beat, Control, Mode};
 use super::hand::{Hand, Net, arrival, config};
 
 /// Steps of which every order is tried.
-const STEPS: usize = 6;
+const STEPS: usize = 7;
 
 /// The orders of so many steps are some thousand; fewer would mean that something is not tried any more.
 const ORDERS_MIN: usize = 2_000;

@@ -137,29 +137,17 @@ fn read_message<const BYTES: usize>(
     Ok(state.read_message(&bytes, &mut []).map(|_| ()).map_err(|_| End::BadCipher))
 }
 
-/// The dialler's first line and nothing behind it, as one of another version may be shorter than ours, with more right
-/// behind it: so it is looked at before it is taken. What cannot become one ends it early, so that a browser or a port
-/// scanner does not keep its place until the deadline.
+/// The dialler's first line and nothing behind it: byte by byte, as one of another version may be shorter than ours, with
+/// more right behind it. What cannot become one ends it early, so that a browser or a port scanner does not keep its place
+/// until the deadline.
 fn read_preamble(socket: &TcpStream, deadline: Instant) -> Result<Vec<u8>, HandshakeError> {
     let mut line = Vec::with_capacity(PREAMBLE_BYTES_MAX);
-    while is_begun(&line) {
-        let mut arrived = [0; PREAMBLE_BYTES_MAX];
-        let count = await_bytes(socket, deadline, |socket| socket.peek(&mut arrived))?;
-        let taken = line.len();
-        for byte in arrived.iter().take(count) {
-            if !is_begun(&line) {
-                break;
-            }
-            line.push(*byte);
-        }
-        read_exact(socket, arrived.get_mut(..line.len() - taken).unwrap_or_default(), deadline)?;
+    while !line.ends_with(b"\n") && line.len() < PREAMBLE_BYTES_MAX && NAME.iter().zip(&line).all(|(a, b)| a == b) {
+        let mut byte = [0];
+        read_exact(socket, &mut byte, deadline)?;
+        line.extend_from_slice(&byte);
     }
     Ok(line)
-}
-
-/// Whether more may follow that makes a preamble of it.
-fn is_begun(line: &[u8]) -> bool {
-    !line.ends_with(b"\n") && line.len() < PREAMBLE_BYTES_MAX && NAME.iter().zip(line).all(|(a, b)| a == b)
 }
 
 /// What stands against a dialler with this preamble, if anything.
@@ -230,23 +218,14 @@ fn read_exact(socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> Resul
 }
 
 /// Reads once; at least a byte.
-fn read(socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> Result<usize, HandshakeError> {
-    await_bytes(socket, deadline, |mut socket| socket.read(buffer))
-}
-
-/// Waits until some have come; how many.
-fn await_bytes(
-    socket: &TcpStream,
-    deadline: Instant,
-    mut take: impl FnMut(&TcpStream) -> io::Result<usize>,
-) -> Result<usize, HandshakeError> {
+fn read(mut socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> Result<usize, HandshakeError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(HandshakeError::Late);
         }
         socket.set_read_timeout(Some(left))?;
-        match take(socket) {
+        match socket.read(buffer) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(count) => return Ok(count),
             Err(error) => match error.kind() {
