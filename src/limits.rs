@@ -341,8 +341,11 @@ pub const EPOCH_JUMP_MAX: u64 = 64;
 /// the room hop.
 pub const HANDOVERS: Rate = Rate { burst: 3, window_ms: 180_000 };
 
-/// How long a hub that kept back posts is not followed again.
-pub const DISTRUSTED_MS: u64 = 600_000;
+/// How long a hub that kept back posts is not followed again, the first time; each time it is twice as long,
+pub const DISTRUSTED_MS_MIN: u64 = 60_000;
+
+/// up to this.
+pub const DISTRUSTED_MS_MAX: u64 = 3_600_000;
 
 /// How many of those are remembered. Beyond, the oldest is forgotten.
 pub const DISTRUSTED_MAX: usize = 64;
@@ -356,8 +359,11 @@ pub const SPARE_NEWS_MS: u64 = 2_000;
 /// How long a hub has to bring what a spare link tells of. Then it is fetched there.
 pub const WITHHELD_MS: u64 = 2_000;
 
-/// Beats that the hub must have sent in that time: they come behind the posts that wait for the same link.
-pub const WITHHELD_BEATS: u64 = WITHHELD_MS / BEAT_MS - 1;
+/// How long the hub must have brought no post at all, before that is held against it, and
+pub const IDLE_MS: u64 = 2 * BEAT_MS;
+
+/// how many beats, one after the other: they come behind the posts that wait for the same link, so it is not slow.
+pub const IDLE_BEATS: u64 = 2;
 
 /// How long a new hub has to catch up before what it does not bring is held against it.
 pub const HUB_SETTLES_MS: u64 = 10_000;
@@ -692,5 +698,5 @@ const _: () = assert!(MEMBERS_MAX < FEEDS_MAX && SESSIONS_PER_AUTHOR_MAX < FEEDS
 const _: () = assert!(MEMBERS_MAX <= ROSTER_NOTICES_MAX, "a newcomer is told of each member");
 const _: () = assert!(LOST_GRACE_MS < LOST_AGAIN_MS, "a claim counts before it is made again");
 const _: () = assert!(HUB_DOWN_MS >= 3 * BEAT_MS, "two beats may be missed");
-const _: () = assert!(WITHHELD_BEATS > 0, "a hub that is silent is not accused of more");
+const _: () = assert!(IDLE_BEATS * BEAT_MS <= IDLE_MS, "an idle hub beats so often");
 const _: () = assert!(JOIN_RENEW_MS * 2 <= SESSION_SILENT_MS_MAX, "one renewal may fail");

@@ -532,7 +532,10 @@ fn every_bound_of_hub_mode_is_on_the_page_with_its_number() {
         ("between two news, on a spare link", limits::SPARE_NEWS_MS, "ms"),
         ("told of and not brought", limits::WITHHELD_MS, "ms"),
         ("a new hub left alone for", limits::HUB_SETTLES_MS, "ms"),
-        ("a hub that was left", limits::DISTRUSTED_MS, "ms"),
+        ("a hub without posts", limits::IDLE_MS, "ms"),
+        ("but so many beats", limits::IDLE_BEATS, ""),
+        ("a hub that was left", limits::DISTRUSTED_MS_MIN, "ms"),
+        ("and up to", limits::DISTRUSTED_MS_MAX, "ms"),
         ("records about the hub, on a link", limits::LINK_ELECTION.burst, ""),
     ]);
 }

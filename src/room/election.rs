@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use crate::identity::Id;
 use crate::limits::{
-    BEAT_MS, DISTRUSTED_MAX, DISTRUSTED_MS, EPOCH_JUMP_MAX, HANDOVERS, HUB_DOWN_JITTER_MS, HUB_DOWN_MS, NUMBER_MAX,
-    PROBE_PAUSE_MS_MAX, STAGGER_JITTER_MS, STAGGER_MS, STAGGER_POSITIONS_MAX,
+    BEAT_MS, DISTRUSTED_MAX, DISTRUSTED_MS_MAX, DISTRUSTED_MS_MIN, EPOCH_JUMP_MAX, HANDOVERS, HUB_DOWN_JITTER_MS,
+    HUB_DOWN_MS, NUMBER_MAX, PROBE_PAUSE_MS_MAX, STAGGER_JITTER_MS, STAGGER_MS, STAGGER_POSITIONS_MAX,
 };
 use crate::wire::record::{Beat, Claim, FeedId};
 
@@ -52,6 +52,15 @@ enum State {
     Hub { beats_at: u64 },
 }
 
+/// A hub that was left.
+#[derive(Debug, Clone, Copy)]
+struct Distrust {
+    /// Until then it is not followed,
+    until: u64,
+    /// and it was left so often.
+    times: u32,
+}
+
 /// One member's view of the election.
 #[derive(Debug)]
 pub(super) struct Election {
@@ -65,8 +74,8 @@ pub(super) struct Election {
     on_trust: bool,
     /// While that one is silent: another one that is told of.
     other: Option<(Claim, u64)>,
-    /// Hubs that kept back what they should have passed on, and until when we follow them no more.
-    distrusted: BTreeMap<Id, u64>,
+    /// Hubs that kept back what they should have passed on.
+    distrusted: BTreeMap<Id, Distrust>,
     handovers: Bucket,
 }
 
@@ -173,14 +182,14 @@ impl Election {
         Some(Beat { age, ..known.beat })
     }
 
-    pub(super) fn is_distrusted(&self, id: &Id) -> bool {
-        self.distrusted.contains_key(id)
+    pub(super) fn is_distrusted(&self, id: &Id, now: u64) -> bool {
+        self.distrusted.get(id).is_some_and(|distrust| now < distrust.until)
     }
 
     /// Takes a beat; `prove` checks its signature, and is asked only where that matters.
     pub(super) fn hear(&mut self, beat: &Beat, prove: impl FnOnce() -> bool, now: u64, rng: &mut Rng) -> Meaning {
         let claim = beat.claim();
-        if self.is_distrusted(&claim.hub.author) {
+        if self.is_distrusted(&claim.hub.author, now) {
             return Meaning::Nothing;
         }
         let known = self.known.map(|known| known.beat.freshness());
@@ -304,7 +313,6 @@ impl Election {
 
     /// What is to be done now, if anything. `is_alone` is who has no link: it needs no hub.
     pub(super) fn due(&mut self, is_alone: bool, now: u64) -> Option<Due> {
-        self.distrusted.retain(|_, until| now < *until);
         match &mut self.state {
             State::Following => {
                 let known = self.known?;
@@ -357,14 +365,16 @@ impl Election {
         self.state = State::Following;
     }
 
-    /// The hub keeps back what it should pass on: it is left.
+    /// The hub keeps back what it should pass on: it is left, each time for twice as long.
     pub(super) fn distrust(&mut self, id: Id, now: u64) {
         if self.distrusted.len() >= DISTRUSTED_MAX
-            && let Some(oldest) = self.distrusted.iter().min_by_key(|(_, until)| **until).map(|(id, _)| *id)
+            && let Some(oldest) = self.distrusted.iter().min_by_key(|(_, distrust)| distrust.until).map(|(id, _)| *id)
         {
             self.distrusted.remove(&oldest);
         }
-        self.distrusted.insert(id, now + DISTRUSTED_MS);
+        let times = self.distrusted.get(&id).map_or(0, |distrust| distrust.times);
+        let pause = (DISTRUSTED_MS_MIN << times.min(16)).min(DISTRUSTED_MS_MAX);
+        self.distrusted.insert(id, Distrust { until: now + pause, times: times + 1 });
     }
 
     /// Our own timers ran late: the hub is not accused of that.

@@ -28,7 +28,7 @@ impl Room {
         }
         let (feed, number) = (post.feed, post.number);
         state.gap_followed(&feed, number);
-        state.brought_bytes += post.frame.len() as u64;
+        (state.brought_at, state.beats) = (self.now.mono, 0);
         let have = self.log.have(&feed);
         if number <= have {
             let own = state.is_linked_to(&feed.author);
@@ -77,6 +77,7 @@ impl Room {
         let have = self.log.have(&feed);
         let Some(state) = self.links.get_mut(&link) else { return };
         state.gap_followed(&feed, number);
+        (state.brought_at, state.beats) = (self.now.mono, 0);
         state.note_known(feed, number);
         let Some(incoming) = state.incoming.get_mut(&feed).filter(|incoming| incoming.open) else { return };
         incoming.ignored = false;

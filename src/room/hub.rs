@@ -8,8 +8,8 @@
 use std::cmp::Reverse;
 
 use crate::limits::{
-    HANDING_OVER_MS_MAX, HUB_DOWN_MS, HUB_SETTLES_MS, OUTBOX_BYTES_MAX, PROBED_LINKS_MAX, RANK_DEFAULT, SPARE_NEWS_MS,
-    SURPLUS_LINK_MS, WITHHELD_BEATS,
+    HANDING_OVER_MS_MAX, HUB_DOWN_MS, HUB_SETTLES_MS, IDLE_BEATS, IDLE_MS, PROBED_LINKS_MAX, RANK_DEFAULT,
+    SPARE_NEWS_MS, SURPLUS_LINK_MS,
 };
 use crate::wire::end::End;
 use crate::wire::record::{Beat, Control, Entry, FeedId, Handover, Mode};
@@ -34,15 +34,6 @@ pub(super) struct Hub {
     broken: Option<FeedId>,
     /// The user was told that it is full.
     full: Option<FeedId>,
-}
-
-/// How far the hub had come when something was found to be lacking.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    hub: FeedId,
-    link: LinkId,
-    beat: u64,
-    brought_bytes: u64,
 }
 
 impl Hub {
@@ -103,6 +94,9 @@ impl Room {
     pub(super) fn beat_arrived(&mut self, link: LinkId, beat: &Beat, out: &mut Vec<Output>) {
         if !self.hub.is_on() {
             return;
+        }
+        if let Some(state) = self.links.get_mut(&link).filter(|state| state.session() == Some(beat.claim().hub)) {
+            state.beats += 1;
         }
         let (domain, now) = (&self.domain, self.now.mono);
         match self.hub.election.hear(beat, || beat.is_proved(domain), now, &mut self.rng) {
@@ -257,7 +251,7 @@ impl Room {
             may_be
                 && **feed != self.me
                 && former != Some(**feed)
-                && !self.hub.election.is_distrusted(&feed.author)
+                && !self.hub.election.is_distrusted(&feed.author, self.now.mono)
                 && order(feed, rank, session.since) < ours
         });
         u64::try_from(before.count()).ok()
@@ -453,31 +447,23 @@ impl Room {
         is_due
     }
 
-    /// How far the hub is.
-    pub(super) fn hub_progress(&self) -> Option<Progress> {
-        let hub = self.hub.follows.filter(|hub| *hub != self.me)?;
-        let link = self.link_to(&hub)?;
-        let beat = self.hub.election.known()?.beat.number;
-        let brought_bytes = self.links.get(&link)?.brought_bytes;
-        Some(Progress { hub, link, beat, brought_bytes })
-    }
-
-    /// A post had to be fetched from a spare link. If the hub was there all the time and brought next to nothing else, it
-    /// has kept it back, and is left.
-    pub(super) fn fetched_from_spare(&mut self, feed: FeedId, link: LinkId, since: Option<Progress>) {
-        let (Some(before), Some(now)) = (since, self.hub_progress()) else { return };
+    /// A post had to be fetched from a spare link. If the hub was there and had nothing else to bring, it has kept it back,
+    /// and is left.
+    pub(super) fn fetched_from_spare(&mut self, feed: FeedId, link: LinkId) {
+        let now = self.now.mono;
+        let Some(hub) = self.hub.follows.filter(|hub| *hub != self.me) else { return };
         let is_author = self.links.get(&link).is_some_and(|link| link.is_linked_to(&feed.author));
-        let is_settled = self.hub.election.known().is_some_and(|known| self.now.mono > known.since + HUB_SETTLES_MS);
-        let is_same = before.hub == now.hub && before.link == now.link;
-        let is_busy = now.brought_bytes - before.brought_bytes.min(now.brought_bytes) > OUTBOX_BYTES_MAX as u64 / 2;
-        if !is_same || is_author || !is_settled || is_busy || now.beat < before.beat + WITHHELD_BEATS {
+        let is_settled = self.hub.election.known().is_some_and(|known| now > known.since + HUB_SETTLES_MS);
+        let to_hub = self.link_to(&hub).and_then(|link| self.links.get(&link));
+        let is_idle = to_hub.is_some_and(|link| link.beats >= IDLE_BEATS && now >= link.brought_at + IDLE_MS);
+        if is_author || !is_settled || !is_idle {
             return;
         }
-        if let Some(hub) = self.roster.person(&now.hub) {
+        if let Some(hub) = self.roster.person(&hub) {
             let text = format!("the hub {} kept messages back: another one is looked for", hub.nick);
             self.local.notice(Event::Warning(text));
         }
-        self.hub.election.distrust(now.hub.author, self.now.mono);
+        self.hub.election.distrust(hub.author, now);
         self.suspect_hub(Suspicion::Silent);
     }
 

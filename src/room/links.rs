@@ -116,8 +116,10 @@ pub(super) struct Link {
     pub(super) is_spare: bool,
     /// when it is told the newest numbers next,
     pub(super) news_at: u64,
-    /// and how much it has brought.
-    pub(super) brought_bytes: u64,
+    /// when it last brought a post,
+    pub(super) brought_at: u64,
+    /// and how often it has beaten since.
+    pub(super) beats: u64,
     pub(super) meter: Meter,
     /// Bytes handed to the writer and not written yet.
     pub(super) queued_bytes: usize,
@@ -162,7 +164,8 @@ impl Link {
             follows: None,
             is_spare: false,
             news_at: 0,
-            brought_bytes: 0,
+            brought_at: now,
+            beats: 0,
             meter: Meter::default(),
             queued_bytes: 0,
             drained_at: now,

@@ -10,7 +10,6 @@ use crate::limits::{FEEDS_MAX, FEEDS_PER_PAGE_MAX, NUMBER_MAX, PULL_MS, STALE_MS
 use crate::wire::end::End;
 use crate::wire::record::{Control, Entry, FeedId};
 
-use super::hub::Progress;
 use super::links::{Incoming, Link, Outgoing};
 use super::{LinkId, Output, Room};
 
@@ -34,8 +33,6 @@ struct Lack {
     tries: u32,
     /// A link that came up has more: how old what was missed has to be.
     recovered_age: Option<u64>,
-    /// How far the hub was then.
-    hub: Option<Progress>,
 }
 
 #[derive(Debug)]
@@ -82,7 +79,7 @@ impl Pulls {
     /// Who brings posts has changed: all that is lacking is looked at anew.
     pub(super) fn look_again(&mut self) {
         for lack in self.lacking.values_mut() {
-            (lack.check_at, lack.hub) = (0, None);
+            lack.check_at = 0;
         }
     }
 
@@ -279,10 +276,9 @@ impl Room {
         lack.check_at = now + (lack.patience_ms << lack.tries.min(5)).min(PULL_PAUSE_MS_MAX);
         if let Some((link, target, is_spare)) = next.map(|(id, state)| (*id, state.known(&feed), state.is_spare)) {
             lack.check_at = now + lack.patience_ms;
-            let hub = lack.hub;
             self.pull(link, feed, target, out);
             if is_spare {
-                self.fetched_from_spare(feed, link, hub);
+                self.fetched_from_spare(feed, link);
             }
         }
     }
@@ -309,11 +305,11 @@ impl Room {
 
     /// Notes that a link has more of a feed, if there is room for one more that is lacking.
     pub(super) fn lack(&mut self, feed: FeedId, patience_ms: u64) -> bool {
-        let (now, hub) = (self.now.mono, self.hub_progress());
+        let now = self.now.mono;
         let lacking = &mut self.pulls.lacking;
         let has_room = lacking.len() < FEEDS_MAX || lacking.contains_key(&feed);
         if has_room {
-            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0, recovered_age: None, hub };
+            let fresh = Lack { since: now, patience_ms, check_at: now, tries: 0, recovered_age: None };
             let lack = lacking.entry(feed).or_insert(fresh);
             lack.check_at = now;
         }
