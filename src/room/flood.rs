@@ -235,8 +235,9 @@ impl Room {
     }
 
     fn fold(&mut self, post: &Post, is_past: bool, from: Option<LinkId>) {
-        // What comes as it is said is new, whatever the author's clock says.
-        let is_live = !is_past && !self.is_catching_up(&post.feed);
+        // What comes as it is said is new, whatever the author's clock says; so is what a link has told of since it came up.
+        let is_missed = self.completion.is_under_way() || self.pulls.recovered_age(&post.feed).is_some();
+        let is_live = !is_past && !is_missed;
         let age = if is_live { 0 } else { self.age_of(post) };
         let now = self.now.mono_signed();
         let moment = Moment {
