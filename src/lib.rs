@@ -87,6 +87,10 @@
 //! | secret | 32 bytes without which nobody gets a link into a closed room |
 //! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
 //! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
+//! | mesh, hub | how the members of a room link: as equals, or all to one, the hub |
+//! | claim, epoch, rank | what a member holds against others' claims to be the hub; how often it was claimed; how much it wants to be it |
+//! | beat | a hub's sign of life |
+//! | spare | of a link in hub mode: both ends have the same hub, and it carries no posts |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
@@ -102,7 +106,7 @@
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
-//!    vanished), `report` and `recall` (answers to the user), `past` (what is taken up of
+//!    vanished), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
 //!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,

@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts, and its end), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts, and its end), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -498,7 +498,12 @@ impl Room {
                 }
             }
             DialFailure::Refused(end) if end.is_refusal() => self.refused_by(&target, *end),
-            DialFailure::Refused(end) => self.unreached(&target, end.text()),
+            DialFailure::Refused(end) => {
+                self.unreached(&target, end.text());
+                if let (End::Full, Some(session)) = (end, self.overlay.sought(&target)) {
+                    self.hub_is_full(session);
+                }
+            }
         }
     }
 

@@ -23,15 +23,17 @@ use crate::hobnob::{Hobnob, listening};
 use crate::link::{BareTap, STAMP_DIGITS, Tap, WireTap};
 use crate::process::{Process, READY_LIMIT};
 use crate::stream::{LINE_BYTES, float};
-use crate::table::{Table, median, verdict};
+use crate::table::{Table, mebibytes, median, thousands, verdict};
 
 const LINKS: [usize; 3] = [10, 100, 1_000];
 
 /// A hundred lines a second,
 const LINE_EVERY: Duration = Duration::from_millis(10);
 
-/// for four seconds.
-const LINES: u64 = 400;
+/// for four seconds, and for ten where there are many links.
+fn lines_to(links: usize) -> u64 {
+    if links < 1_000 { 400 } else { 1_000 }
+}
 
 /// Threads that receive.
 const THREADS: usize = 2;
@@ -103,7 +105,7 @@ pub(crate) fn run(scale: Scale) -> bool {
         rows(&mut table, links, &all, &mut verdicts);
     }
     table.print(&format!(
-        "Latency: 100 lines a second for 4 s, from the write to the node's stdin to the read at each link;\n\
+        "Latency: 100 lines a second for 4 s, to 1,000 links for 10 s, from the write to the node's stdin to the read at each link;\n\
          medians of {} interleaved runs.",
         scale.runs
     ));
@@ -165,7 +167,16 @@ fn run_hobnob(hobnob: Hobnob, args: &[&str], links: usize) -> Result<Percentiles
     let mut member = hobnob.receiver("member", &format!("127.0.0.1:{port}"));
     let _member = Process::spawn("member", &mut member, Stdio::null(), Stdio::null())?;
     let endpoint = hobnob.endpoint()?;
-    stream(&mut node, links, |index| WireTap::connect(port, index, &endpoint))
+    let percentiles = stream(&mut node, links, |index| WireTap::connect(port, index, &endpoint))?;
+    if !args.is_empty() {
+        let usage = node.usage()?;
+        println!(
+            "the hub of {links} links: {} MiB at most, {} threads",
+            mebibytes(usage.peak_bytes),
+            thousands(float(usage.threads))
+        );
+    }
+    Ok(percentiles)
 }
 
 fn run_bare(links: usize) -> Result<Percentiles, Failure> {
@@ -182,13 +193,13 @@ fn stream<T: Tap>(
     let stdin = node.take_stdin().ok_or(Failure::Missing("the node's stdin"))?;
     let taps: Vec<T> = (0..links).map(connect).collect::<Result<_, _>>()?;
     let mut collectors = Collectors::start(taps);
-    let said = collectors.await_ready(stdin).and_then(say);
+    let said = collectors.await_ready(stdin).and_then(|ready| say(ready, lines_to(links)));
     // Even after a failure, the threads are ended before anything is reported.
     let latencies = collectors.finish(said.is_ok());
     let complaint = node.complaint();
     let _stdin = said?;
     let mut latencies = latencies?;
-    let wanted = LINES * links as u64;
+    let wanted = lines_to(links) * links as u64;
     if latencies.len() as u64 != wanted {
         let what = format!("{wanted} lines but {} of them", latencies.len());
         return Err(Failure::Late { what, limit: TAIL_LIMIT, complaint });
@@ -226,9 +237,9 @@ fn write(stdin: &mut ChildStdin, line: &[u8]) -> Result<(), Failure> {
 }
 
 /// Says the lines at their times. The pause between them is the load, not a wait for something.
-fn say((mut stdin, clock): (ChildStdin, Clock)) -> Result<ChildStdin, Failure> {
+fn say((mut stdin, clock): (ChildStdin, Clock), lines: u64) -> Result<ChildStdin, Failure> {
     let mut next = Instant::now();
-    for _ in 0..LINES {
+    for _ in 0..lines {
         next += LINE_EVERY;
         thread::sleep(next.saturating_duration_since(Instant::now()));
         write(&mut stdin, &stamped(clock.nanos()))?;
@@ -250,9 +261,10 @@ impl Collectors {
         let stop = Arc::new(AtomicBool::new(false));
         let clock = Clock(Instant::now());
         let mut threads = Vec::new();
+        let lines = usize::try_from(lines_to(taps.len())).unwrap_or(usize::MAX);
         for left in (1..=THREADS).rev() {
             let share = taps.split_off(taps.len() - taps.len() / left);
-            let collector = Collector { taps: share, clock, ready: tx.clone(), stop: Arc::clone(&stop) };
+            let collector = Collector { taps: share, lines, clock, ready: tx.clone(), stop: Arc::clone(&stop) };
             threads.push(thread::spawn(|| collector.run()));
         }
         Self { threads, ready, stop, clock }
@@ -296,6 +308,8 @@ impl Collectors {
 /// One receiving thread and its links.
 struct Collector<T> {
     taps: Vec<T>,
+    /// How many lines each of them is to show.
+    lines: usize,
     clock: Clock,
     ready: Sender<()>,
     stop: Arc<AtomicBool>,
@@ -308,7 +322,7 @@ impl<T: Tap> Collector<T> {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
             epoll.add(tap.socket(), event).map_err(Failure::system("epoll"))?;
         }
-        let wanted = usize::try_from(LINES).unwrap_or(usize::MAX) * self.taps.len();
+        let wanted = self.lines * self.taps.len();
         let mut latencies = Vec::with_capacity(wanted);
         let mut probed = vec![false; self.taps.len()];
         let mut unprobed = probed.len();

@@ -61,6 +61,8 @@ pub(crate) struct Usage {
     pub(crate) peak_bytes: u64,
     /// What it holds there now.
     pub(crate) resident_bytes: u64,
+    /// How many threads it has.
+    pub(crate) threads: u64,
 }
 
 /// A child with its last words.
@@ -117,6 +119,7 @@ impl Process {
             cpu: Duration::from_millis(ticks * 1_000 / ticks_per_second.unwrap_or(100)),
             peak_bytes: bytes("VmHWM:"),
             resident_bytes: bytes("VmRSS:"),
+            threads: status_number(&status, "Threads:"),
         })
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use hobnob::limits::{BEAT_MS, HUB_SETTLES_MS, RANK_DEFAULT, SPARE_NEWS_MS, WITHHELD_MS};
 use hobnob::room::event::Event;
-use hobnob::room::{Config, LinkId, Reach};
+use hobnob::room::{Config, DialFailure, Input, LinkId, Reach};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Beat, Claim, Control, Draft, Entry, Handover, Mode};
 
@@ -214,10 +214,32 @@ fn a_forged_beat_ends_its_link() {
 fn what_others_remember_of_a_dead_hub_does_not_keep_it_alive() {
     let mut star = Star::new();
     let last = beat(&star.hub, 1, star.beats);
-    star.bob.input(hobnob::room::Input::Broken { link: star.to_hub, end: End::Vanished });
+    star.bob.input(Input::Broken { link: star.to_hub, end: End::Vanished });
     for _ in 0..10 {
         star.bob.control(star.to_carol, last.clone());
         star.bob.pass(BEAT_MS);
     }
     assert_eq!(star.hubs(), ["alice", "n1"], "bob has taken over");
+}
+
+#[test]
+fn a_hub_without_room_for_more_is_told_of_once_and_others_carry_the_words() {
+    let mut bob = Hand::new(joiner());
+    let (mut hub, carol) = (member(2, "alice"), member(3, "carol"));
+    let to_carol = bob.link(&carol, &[hub.entry(1)]);
+    let addresses: Vec<SocketAddr> = vec!["10.0.0.2:4646".parse().unwrap()];
+    let join = hub.post(&Draft::Join { addresses: &addresses, passing: false, rank: None });
+    bob.post(to_carol, &join);
+    for number in 1..=20 {
+        bob.control(to_carol, beat(&hub, 1, number));
+        bob.pass(BEAT_MS);
+        for (dial, _) in std::mem::take(&mut bob.dials) {
+            bob.input(Input::DialFailed { dial, failure: DialFailure::Refused(End::Full) });
+        }
+    }
+    let is_told = |event: &&Event| matches!(event, Event::Warning(text) if text.contains("all the links it can keep"));
+    assert_eq!(bob.events.iter().filter(is_told).count(), 1);
+    bob.sent(to_carol);
+    bob.command_say("hello");
+    assert!(posts_of(&bob.sent(to_carol)).contains(&(bob.me, bob.have(bob.me))), "carol passes it on");
 }

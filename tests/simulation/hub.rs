@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hobnob::limits::{LINKS_GREETING_MAX, LOG_BYTES_MAX, RANK_DEFAULT};
 use hobnob::room::rng::Rng;
 use hobnob::room::{Reach, Room};
-use hobnob::wire::record::{FeedId, Mode};
+use hobnob::wire::record::{Beat, Claim, Control, FeedId, Mode};
 
 use super::world::{Plan, World};
 use super::{check_bounds, check_equal, check_nobody_accused, fault, for_all_seeds, honest, pick, settle, text};
@@ -167,4 +167,70 @@ fn a_member_keeps_few_links_beside_that_to_the_hub() {
     world.say(39, "hello");
     world.run_until(world.now + 1_000);
     assert_eq!(world.posts_received - before, 39, "the hub passes on each post once to each");
+}
+
+/// A room at rest, of which the founder is the hub.
+fn at_rest(seed: u64, nodes: usize) -> World {
+    let mut world = World::new(seed);
+    for plan in plans(nodes, &mut Rng::new(seed)) {
+        world.add_node(Plan { reach: Reach::Dialable, rank: RANK_DEFAULT, ..plan });
+        world.run_until(world.now + 100);
+    }
+    world.run_until(world.now + 20_000);
+    assert_eq!(hub(&world), Ok(world.nodes[0].feed()));
+    world
+}
+
+/// How many says of a node another one has shown.
+fn heard(world: &World, index: usize, author: usize) -> usize {
+    world.nodes[index].shown.says.get(&world.nodes[author].feed()).map_or(0, Vec::len)
+}
+
+#[test]
+fn a_hub_that_keeps_back_what_one_member_says_is_left_and_nothing_is_lost() {
+    for_all_seeds(20, |seed| {
+        let mut world = at_rest(seed, 4 + usize::try_from(seed % 9).expect("small"));
+        world.kept_back = Some((0, world.nodes[3].identity.id()));
+        for line in 0..3 {
+            world.say(3, &format!("can you hear me? {line}"));
+            world.run_until(world.now + 1_000);
+        }
+        world.run_until(world.now + 30_000);
+        for index in 0..world.nodes.len() {
+            assert_eq!(heard(&world, index, 3), 3, "n{index}");
+        }
+        let hub = hub(&world).expect("one hub");
+        assert_ne!(hub, world.nodes[0].feed(), "it is left by all");
+    });
+}
+
+/// Somebody claims to be the hub every second, and is none.
+#[test]
+fn who_claims_wildly_neither_freezes_the_room_nor_makes_it_hop() {
+    for_all_seeds(20, |seed| {
+        let mut rng = Rng::new(seed);
+        let mut world = at_rest(seed, 6);
+        let is_absurd = rng.below(2) == 0;
+        let liar = world.nodes[5].feed();
+        world.liars.insert(liar.author);
+        let (mut moves, mut last) = (0, hub(&world).ok());
+        for second in 0..180 {
+            let highest = world.nodes.iter().filter_map(|node| Some(node.room.as_ref()?.view().epoch)).max();
+            let epoch = if is_absurd { (1 << 53) - 1 } else { highest.unwrap_or(0) + 1 };
+            let claim = Claim { epoch, rank: 255, hub: liar };
+            let beat = Beat::sign(claim, 1, 9, &world.domain, &world.nodes[5].identity);
+            world.tell_all(5, &Control::Beat(beat));
+            world.say(1, &format!("line {second}"));
+            world.run_until(world.now + 1_000);
+            let now = world.nodes[2].room.as_ref().and_then(|room| room.view().hub);
+            moves += usize::from(now.is_some() && now != last);
+            last = now.or(last);
+        }
+        world.run_until(world.now + 10_000);
+        // Three handovers at once and one a minute; each to nobody, so that an honest one follows.
+        assert!(moves <= if is_absurd { 0 } else { 12 }, "{moves} hubs in three minutes");
+        for index in [0, 2, 3, 4] {
+            assert_eq!(heard(&world, index, 1), 180, "n{index} has missed something");
+        }
+    });
 }

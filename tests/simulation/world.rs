@@ -161,6 +161,8 @@ pub(crate) struct World {
     pub(crate) alter_one_in: u64,
     /// Every claim to be the hub, with its first beat.
     pub(crate) claims: BTreeMap<(FeedId, u64), Beat>,
+    /// A node that passes on nothing of what somebody says.
+    pub(crate) kept_back: Option<(usize, Id)>,
     /// So many of a hundred beats of a hub are lost on their way.
     pub(crate) beat_loss_percent: u64,
     /// One node in so many keeps what it sees.
@@ -198,6 +200,7 @@ impl World {
             buffer: FrameBuffer::new(),
             alter_one_in: 0,
             claims: BTreeMap::new(),
+            kept_back: None,
             beat_loss_percent: 0,
             keeps_one_in: 2,
             unnamed_again: false,

@@ -1,5 +1,7 @@
 //! What goes wrong in a world.
 
+use hobnob::wire::record::Control;
+
 use super::wire::Conn;
 use super::{Happening, World};
 
@@ -109,6 +111,14 @@ impl World {
             next += 1;
         }
         reached.len() == nodes.len()
+    }
+
+    /// A node says something of its own to all whom it is linked to.
+    pub(crate) fn tell_all(&mut self, index: usize, control: &Control) {
+        let links: Vec<_> = self.nodes[index].links.keys().copied().collect();
+        for link in links {
+            self.transmit(index, link, &control.encode());
+        }
     }
 
     /// Stops a node for a while; what reaches it waits.

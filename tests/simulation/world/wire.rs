@@ -102,6 +102,12 @@ impl World {
         if frame.starts_with(BEAT_START) && self.beat_loss_percent > 0 && self.rng.below(100) < self.beat_loss_percent {
             return;
         }
+        let from = self.conns[conn].nodes[1 - to];
+        if self.kept_back.is_some_and(|(by, author)| {
+            by == from && Label::read(frame).is_some_and(|label| label.feed.author == author)
+        }) {
+            return;
+        }
         let mut frame = Arc::clone(frame);
         if self.alter_one_in > 0 && hobnob::wire::record::is_post(&frame) && self.rng.below(self.alter_one_in) == 0 {
             frame = alter(&frame);
