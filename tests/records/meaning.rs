@@ -352,7 +352,7 @@ fn unknown_fields_are_skipped() {
 fn unknown_kinds_and_records_are_known_as_such() {
     assert_eq!(body_of("poll", r#"{"text":["a"]}"#).unwrap(), Body::Unknown);
     assert_eq!(body_of("", "{}").unwrap(), Body::Unknown);
-    assert_eq!(control(r#"{"type":"beat","epoch":-1.5}"#).unwrap(), Control::Unknown);
+    assert_eq!(control(r#"{"type":"dance","steps":-1.5}"#).unwrap(), Control::Unknown);
     assert_eq!(control(r#"{"type":""}"#).unwrap(), Control::Unknown);
     // `Unknown` is no word on the wire, and a type is written in one way.
     assert_eq!(control(r#"{"type":"unknown"}"#).unwrap(), Control::Unknown);

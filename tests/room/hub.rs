@@ -239,6 +239,7 @@ fn a_hub_without_room_for_more_is_told_of_once_and_others_carry_the_words() {
     }
     let is_told = |event: &&Event| matches!(event, Event::Warning(text) if text.contains("all the links it can keep"));
     assert_eq!(bob.events.iter().filter(is_told).count(), 1);
+    bob.control(to_carol, Control::Want { author: bob.me.author, session: bob.me.session, from: 1, answer: false });
     bob.sent(to_carol);
     bob.command_say("hello");
     assert!(posts_of(&bob.sent(to_carol)).contains(&(bob.me, bob.have(bob.me))), "carol passes it on");

@@ -194,7 +194,8 @@ impl World {
     fn note_claim(&mut self, node: usize, frame: &Frame) {
         let text = frame.strip_suffix(MESSAGE_END.as_slice()).expect("a record");
         let Ok(Control::Beat(beat)) = serde_json::from_slice(text) else { return };
-        if beat.claim().hub == self.nodes[node].feed() && beat.number == 1 {
+        let is_own = beat.claim().hub == self.nodes[node].feed() && !self.liars.contains(&beat.id);
+        if is_own && beat.number == 1 {
             let claim = (beat.claim().hub, beat.epoch);
             let first = self.claims.entry(claim).or_insert(beat);
             assert_eq!(first.proof, beat.proof, "one epoch is claimed twice");
