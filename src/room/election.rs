@@ -121,10 +121,10 @@ pub(super) enum Suspicion {
 }
 
 impl Suspicion {
-    /// How long others have to contradict: one round of questions.
+    /// How long others have to contradict: two rounds of questions where it may be our fault.
     fn probe_ms(self) -> u64 {
         match self {
-            Suspicion::Silent => 2 * STAGGER_MS,
+            Suspicion::Silent => 3 * STAGGER_MS,
             Suspicion::Gone => STAGGER_MS / 2,
         }
     }
@@ -258,6 +258,13 @@ impl Election {
         self.follow(beat, false, now, rng)
     }
 
+    /// The hub itself was heard, if it has not beaten.
+    pub(super) fn heard_at(&mut self, at: u64) {
+        if let Some(known) = &mut self.known {
+            known.at = known.at.max(signed(at));
+        }
+    }
+
     /// The hub is who it says: there is a link to it.
     pub(super) fn confirm(&mut self) {
         self.on_trust = false;
@@ -303,7 +310,7 @@ impl Election {
             State::Suspecting { claims_at: before, .. } => claims_at.into_iter().chain(before).min(),
             State::Following | State::Hub { .. } => claims_at,
         };
-        self.state = State::Suspecting { claims_at, probes_at: now, pause_ms: BEAT_MS };
+        self.state = State::Suspecting { claims_at, probes_at: now, pause_ms: STAGGER_MS };
         self.other = None;
     }
 

@@ -182,12 +182,23 @@ impl Room {
         let is_founding = self.config.mode == Mode::Hub && self.hub.election.epoch() == 0;
         let is_alone = !is_founding && !self.links.values().any(Link::is_ready);
         match self.hub.election.due(is_alone, self.now.mono) {
-            Some(Due::Suspicion) => self.suspect_hub(Suspicion::Silent),
+            Some(Due::Suspicion) => match self.hub_heard_at() {
+                Some(at) => self.hub.election.heard_at(at),
+                None => self.suspect_hub(Suspicion::Silent),
+            },
             Some(Due::Probe) => self.probe(out),
             Some(Due::Claim) if self.may_be_hub() => self.claim_hub(out),
             Some(Due::Beat) => self.beat(out),
             Some(Due::Claim) | None => {}
         }
+    }
+
+    /// When the hub itself was heard last, if that is not long ago. A beat may be late behind much else; what comes over a link of
+    /// its own, on which it says that it is the hub, is as good a sign of life.
+    fn hub_heard_at(&self) -> Option<u64> {
+        let hub = self.hub.election.hub()?;
+        let link = self.links.get(&self.link_to(&hub)?)?;
+        (link.follows == Some(hub) && self.now.mono < link.heard_at + HUB_DOWN_MS).then_some(link.heard_at)
     }
 
     /// Nobody has told of a hub: who founds the room is it, and where all have come anew it is elected.
@@ -262,13 +273,15 @@ impl Room {
     }
 
     fn probe(&mut self, out: &mut Vec<Output>) {
-        let suspected = self.hub.election.last_hub();
-        let ready = self.links.iter().filter(|(_, link)| link.is_ready() && link.session() != suspected);
+        // The hub itself among them: its beats may have been late.
+        let hub = self.hub.election.last_hub().and_then(|hub| self.link_to(&hub));
+        let ready = self.links.iter().filter(|(id, link)| link.is_ready() && Some(**id) != hub);
         let mut links: Vec<LinkId> = ready.map(|(id, _)| *id).collect();
         while links.len() > PROBED_LINKS_MAX {
             let index = usize::try_from(self.rng.below(links.len() as u64)).unwrap_or(0);
             links.swap_remove(index);
         }
+        links.extend(hub);
         self.send_all(&links, &Control::Probe {}, out);
     }
 
