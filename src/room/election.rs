@@ -94,6 +94,8 @@ pub(super) enum Meaning {
     Greater,
     /// A greater claim than our own: we are to hand over.
     Outranked,
+    /// A greater claim than our own was made by somebody who is gone: we are to claim anew.
+    Overtaken,
     /// The signature is not the hub's.
     Forged,
 }
@@ -196,7 +198,7 @@ impl Election {
         let is_newer = known.is_none_or(|known| known < beat.freshness());
         if !is_newer && !self.may_fall_back() {
             let is_lower = known.is_some_and(|(known, _)| claim < known);
-            return if is_lower && self.hub().is_some() { Meaning::Outdated } else { Meaning::Nothing };
+            return if is_lower { Meaning::Outdated } else { Meaning::Nothing };
         }
         // Nobody but us makes new beats of ours.
         if claim.hub == self.me || !self.is_credible(claim.epoch, now) {
@@ -213,7 +215,8 @@ impl Election {
         let is_fresh = beat.age < HUB_DOWN_MS;
         self.note_epoch(claim.epoch, now);
         match self.state {
-            State::Hub { .. } => Meaning::Outranked,
+            State::Hub { .. } if is_fresh => Meaning::Outranked,
+            State::Hub { .. } => Meaning::Overtaken,
             State::Following if self.known.is_some() && !is_of_hub && !self.was_handed_to(claim.hub) => {
                 Meaning::Greater
             }
@@ -374,6 +377,9 @@ impl Election {
 
     /// The hub keeps back what it should pass on: it is left, each time for twice as long.
     pub(super) fn distrust(&mut self, id: Id, now: u64) {
+        if self.is_distrusted(&id, now) {
+            return;
+        }
         if self.distrusted.len() >= DISTRUSTED_MAX
             && let Some(oldest) = self.distrusted.iter().min_by_key(|(_, distrust)| distrust.until).map(|(id, _)| *id)
         {

@@ -110,6 +110,11 @@ impl Room {
                     self.send(hub, &Control::Beat(*beat), out);
                 }
             }
+            Meaning::Overtaken => {
+                if self.hub.election.may_hand_over(now) {
+                    self.claim_hub(out);
+                }
+            }
             Meaning::Outranked => {
                 if self.hub.election.may_hand_over(now) {
                     self.resign(beat.claim().hub, Some(beat), out);

@@ -308,6 +308,7 @@ impl Link {
         self.said_at += late;
         self.pinged_at += late;
         self.drained_at += late;
+        (self.brought_at, self.beats) = (self.brought_at + late, 0);
         if let Some(paging) = &mut self.paging {
             paging.progress_at += late;
         }
