@@ -122,6 +122,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "room_key_file", value_hint = clap::ValueHint::FilePath)]
     pub ticket: Option<PathBuf>,
 
+    /// Say what is piped in to WHO alone: a nick, the start of a key, or NICK#KEY. Done when WHO has seen all of it.
+    #[arg(long, value_name = "WHO")]
+    pub to: Option<String>,
+
     /// Write what happens to stdout as JSON, one object a line.
     #[arg(long)]
     pub json: bool,

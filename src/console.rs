@@ -58,7 +58,7 @@ use output::Output;
 use print::{Printer, Protection, Shown, Style};
 use recall::Recall;
 use screen::Screen;
-use speaker::{Local, Query};
+use speaker::{Local, Private, Query};
 
 /// How the console behaves.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -74,6 +74,8 @@ pub struct Options {
     pub quiet: bool,
     /// Run commands in piped text.
     pub commands: bool,
+    /// All that is piped in is for one reader.
+    pub to_one: bool,
     /// Our identity, where it is kept by nick, so that a new nick gets it, too.
     pub identity: Option<Identity>,
     /// Links are not encrypted, which is told.
@@ -142,6 +144,7 @@ struct Console {
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
+    private: Private,
     commands: Sender<Command>,
     shown: Shown,
     /// What the answers to come are for.
@@ -180,6 +183,7 @@ impl Console {
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
+            private: started.private,
             commands,
             shown: Shown::default(),
             asked_names: VecDeque::new(),
@@ -336,6 +340,12 @@ impl Console {
 
     /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
+        if let Event::Chatting(with) = event {
+            self.private.set(with.is_some());
+            if let Some(screen) = &self.screen {
+                *screen.partner.lock() = with.as_ref().map(|person| self.naming.name(person));
+            }
+        }
         let Some(screen) = &self.screen else { return };
         match event {
             Event::Renamed { member, .. } if member.id == self.me.id => {

@@ -28,7 +28,7 @@ use thiserror::Error;
 use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
 use crate::room::event::{Command, Event, Said};
 use crate::room::intake::Seen;
-use crate::room::{self, Acquaintance, Now, Past};
+use crate::room::{self, Acquaintance, Note, Now, Past};
 use crate::wire::record::{Domain, Post};
 use crate::wire::secure::{Endpoint, LinkSecurity};
 
@@ -86,6 +86,8 @@ pub struct Kept {
     pub past: Past,
     /// Takes what comes, in order; `None` where nobody does.
     pub keeper: Option<Sender<Keepsake>>,
+    /// Gives the tokens of whispers that are kept.
+    pub kept: Option<Receiver<u64>>,
 }
 
 /// What a run leaves to the next one.
@@ -95,6 +97,13 @@ pub enum Keepsake {
     Posts(Vec<Arc<Post>>),
     /// The peers to look for, in place of those before.
     Peers(Vec<Acquaintance>),
+    /// What there is to know of whispers.
+    Whispers {
+        /// It, in order.
+        notes: Vec<Note>,
+        /// Given back when it is kept, or cannot be.
+        token: Option<u64>,
+    },
 }
 
 /// The time since the start of the program, and the time of day.

@@ -2,7 +2,8 @@
 //!
 //! A folder for each identity, room and secret, `ROOM-TAG`, closed to others, with a file for each month,
 //! `YYYY-MM.jsonl`: a line for each post, as its author signed it, in the order in which this node appended them. Lines
-//! are only ever added. Beside them, in `peers`, stands whom this node had links with. One run writes at a time and holds a
+//! are only ever added. Beside them, in `peers`, stands whom this node had links with, and in `whispers` what is
+//! private and waits. One run writes at a time and holds a
 //! lock on the folder; others read.
 //!
 //! The thread `history` writes what the router gives it, in batches, and syncs every second and at the end
@@ -12,6 +13,7 @@
 
 mod back;
 mod keeper;
+mod letters;
 mod line;
 mod load;
 mod month;
@@ -83,10 +85,14 @@ pub fn open(folder: &Path, room: &str, wall: u64) -> Opened {
             Err(error) => log::info!("history: {error}"),
         }
     }
-    let past = load::load(folder, &Domain::of_room(room), wall).unwrap_or_else(|error| {
+    let mut past = load::load(folder, &Domain::of_room(room), wall).unwrap_or_else(|error| {
         log::warn!("the history in {} cannot be read: {error}", folder.display());
         Past::default()
     });
+    // What waits is sent by the run that can tell when it does no longer.
+    if !matches!(lock, Ok(None)) {
+        past.letters = letters::load(folder);
+    }
     let keeper = match lock {
         Ok(None) => {
             log::warn!("another run of this identity keeps the history of this room: this one does not");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::digits;
 use crate::limits::KEY_FILE_BYTES_MAX;
@@ -158,6 +158,19 @@ impl Identity {
     /// The public half.
     pub fn id(&self) -> Id {
         self.id
+    }
+
+    /// A secret of this identity's for one purpose: BLAKE3's key derivation from its secret half. One whose secret half
+    /// is elsewhere has none, and gets one that anybody can compute.
+    pub fn derive(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        match &self.key {
+            Key::Here(key) => hasher.update(key.as_bytes()),
+            Key::Elsewhere(_) => hasher.update(&self.id.0),
+        };
+        let derived = Zeroizing::new(*hasher.finalize().as_bytes());
+        hasher.zeroize();
+        derived
     }
 
     /// Signs a hash.

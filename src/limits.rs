@@ -675,6 +675,101 @@ pub const KNOWN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long the end of a run waits for that file to be written.
 pub const KNOWN_SAVE_MS_MAX: u64 = 1_000;
 
+// ---- whispers -----------------------------------------------------------------------------
+
+/// Links over which something private goes at the most: the widest of rooms is a dozen across. What has come so far is
+/// dropped, and sent again.
+pub const WHISPER_HOPS_MAX: u8 = 16;
+
+/// Sealed bytes in a record, as base64. With all else it fits a frame. One more closes the link.
+pub const SEALED_TEXT_BYTES_MAX: usize = 64_000;
+
+/// What is sealed at once, before it is: so many make `SEALED_TEXT_BYTES_MAX` with the 96 that Noise adds.
+pub const WHISPER_PLAIN_BYTES_MAX: usize = SEALED_TEXT_BYTES_MAX / 4 * 3 - 96;
+
+/// The encoded text of one whisper. A longer one is cut into several, as a say is.
+pub const WHISPER_TEXT_BYTES_MAX: usize = 46 * 1024;
+
+/// Whispers to one reader that wait for it. A person's worth of a week; one more is refused where it is typed, and a
+/// pipe is not read.
+pub const WHISPERS_WAITING_MAX: usize = 1_000;
+
+/// The same for all readers together, in bytes. See `WHISPERS_WAITING_MAX`.
+pub const WHISPERS_WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a whisper waits for its reader. Then it is given up, and its sender told.
+pub const WHISPER_AGE_MS_MAX: u64 = 7 * 24 * 3_600_000;
+
+/// How long a reader remembers up to where it has shown a stream: longer than a whisper may wait, with a clock that
+/// is a day behind and one that is a day ahead. What is older is refused, so it cannot be played again.
+pub const WHISPER_REMEMBERED_MS: u64 = 10 * 24 * 3_600_000;
+
+/// Whispers to one reader that are on their way: those of a round trip at some thousand a second.
+pub const WHISPERS_UNDER_WAY_MAX: usize = 64;
+
+/// The same in bytes: what a relay takes for one link. See `OUTBOX_BYTES_MAX`.
+pub const WHISPERS_UNDER_WAY_BYTES_MAX: usize = 128 * 1024;
+
+/// How many of those are sent again when nothing is heard of them: the first ones tell whether the way is open.
+pub const WHISPERS_AGAIN_MAX: usize = 8;
+
+/// How long a receipt may take before another way is tried: more than a disk takes to remember what was shown, and
+/// a round trip over a dozen links.
+pub const RECEIPT_MS_MAX: u64 = 1_500;
+
+/// The longest pause between two tries while the reader is here.
+pub const WHISPER_PAUSE_MS_MAX: u64 = 30_000;
+
+/// How long a way goes over all links after one along one way was in vain. Then the latter is tried again.
+pub const WHISPER_FLOODS_MS: u64 = 10_000;
+
+/// A whisper that is under way for so long is kept on disk: most are shown before.
+pub const WHISPER_KEPT_AFTER_MS: u64 = 1_000;
+
+/// How long a link to somebody whom one whispers with is kept for that alone.
+pub const WHISPER_LINK_MS: u64 = 60_000;
+
+/// How long a direct link may take before somebody else who carries the whispers is named.
+pub const WHISPER_DIAL_MS: u64 = 3_000;
+
+/// Whispers that have come before their turn, of one sender. Beyond, they are dropped, and come again.
+pub const WHISPERS_EARLY_MAX: usize = 2 * WHISPERS_UNDER_WAY_MAX;
+
+/// Whispers that wait for a slow terminal or reader of stdout, in bytes. Beyond, what comes is dropped, and comes again.
+pub const WHISPERS_UNSHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Streams that a reader remembers of one sender, and of all. Beyond, those whose last whisper is oldest are forgotten.
+pub const WHISPER_STREAMS_PER_SENDER_MAX: usize = 32;
+
+/// See `WHISPER_STREAMS_PER_SENDER_MAX`.
+pub const WHISPER_STREAMS_MAX: usize = 4_096;
+
+/// Numbers of floods that are remembered, to pass each on once.
+pub const FLOODS_REMEMBERED_MAX: usize = 4_096;
+
+/// Whispers that a link brings along one way, in KiB, one at least for each: what a relay carries for nothing. Beyond, they
+/// are dropped.
+pub const LINK_WHISPERS: Rate = Rate { burst: 16 * 1024, window_ms: 4_000 };
+
+/// The same for those that go over all links, each costs one on every link of the room.
+pub const LINK_FLOODS: Rate = Rate { burst: 512, window_ms: 8_000 };
+
+/// Traces that a link brings. Beyond, they are dropped.
+pub const LINK_TRACES: Rate = Rate { burst: 32, window_ms: 10_000 };
+
+/// How long the answer to a ping or a trace is waited for.
+pub const PROBE_MS_MAX: u64 = 5_000;
+
+/// The file that keeps whispers: all that may wait, and the streams that are remembered, many times over. A longer one is
+/// left alone, with a warning.
+pub const LETTERS_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// It is written anew when it has grown to four times what it was then, but not below this size.
+pub const LETTERS_FILE_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Pings and traces under way. One more is refused.
+pub const PROBES_MAX: usize = 16;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close
@@ -685,6 +780,9 @@ pub const LEAVE_MS_MAX: u64 = 1_400;
 pub const TICK_MS: u64 = 50;
 
 const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
+const _: () = assert!(SEALED_TEXT_BYTES_MAX + 512 <= FRAME_BYTES_MAX, "an envelope fits a frame");
+const _: () = assert!(WHISPER_TEXT_BYTES_MAX + 640 <= WHISPER_PLAIN_BYTES_MAX, "a whisper with all around it is sealed");
+const _: () = assert!(WHISPER_AGE_MS_MAX + 2 * POST_AHEAD_MS_MAX < WHISPER_REMEMBERED_MS, "what is shown is remembered");
 const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
 const _: () = assert!(NOISE_PAYLOAD_BYTES + 16 <= u16::MAX as usize, "a message's length fits its two bytes");
 const _: () = assert!(u16::MAX as usize + 2 <= READ_BYTES_MAX, "the read buffer holds the longest message");

@@ -22,6 +22,7 @@ use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
 use hobnob::ticket::Ticket;
 use hobnob::wire::record::{Domain, Mode, Nick};
+use hobnob::wire::seal::Chance;
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
 
@@ -108,6 +109,9 @@ enum RunError {
     /// A pipe that neither dials nor accepts anybody.
     #[error("nobody to say it to: name a PEER, or --listen for some")]
     Nobody,
+    /// `--to` without anything to say.
+    #[error("--to is for piped text; on a terminal, /chat WHO does that")]
+    NotPiped,
     /// Nothing was kept of that room by that identity.
     #[error("no history of the room {room} is kept for {nick}: there is no {folder}")]
     NoHistory {
@@ -132,7 +136,11 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
-            RunError::Access(_) | RunError::Identity(_) | RunError::Nobody | RunError::NoHistory { .. } => {
+            RunError::Access(_)
+            | RunError::Identity(_)
+            | RunError::Nobody
+            | RunError::NotPiped
+            | RunError::NoHistory { .. } => {
                 EXIT_CONFIGURATION
             }
             RunError::History(_) | RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => {
@@ -233,6 +241,13 @@ fn history(args: &Args, access: &Access, me: &Id, passing: bool) -> Option<(Path
     Some((folder, opened))
 }
 
+/// What no two runs share, and nobody guesses.
+fn fresh_chance() -> Result<Chance, getrandom::Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(Chance::from_seed(seed))
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
@@ -240,6 +255,9 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let for_signals = command.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
     let access = Access::of(args, || console::ask("ticket"))?;
+    if args.to.is_some() && input != Input::Text {
+        return Err(RunError::NotPiped);
+    }
     if passing && access.named.is_empty() {
         return Err(RunError::Nobody);
     }
@@ -265,6 +283,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         color: args.color,
         quiet: args.quiet,
         commands: args.commands,
+        to_one: args.to.is_some(),
         identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
         plaintext: args.plaintext,
         secret,
@@ -300,6 +319,8 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         keep: false,
         log_bytes_max: LOG_BYTES_MAX,
         seed: getrandom::u64()?,
+        chance: fresh_chance()?,
+        to: args.to.clone(),
     };
     let listen = match args.listen {
         _ if args.no_listen || passing => Listen::No,
@@ -308,7 +329,11 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     };
     let (say, says) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    let kept = Kept { past, keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()) };
+    let kept = Kept {
+        past,
+        keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()),
+        kept: keeper.as_ref().map(|keeper| keeper.kept.clone()),
+    };
     daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;
     let outcome = console::run(&options, known, Channels { says: say, commands: command, events });
     if let Some(keeper) = keeper {

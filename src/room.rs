@@ -21,6 +21,7 @@ use crate::limits::{
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Control, Domain, FeedId};
+use crate::wire::seal::Sealer;
 
 mod acquaintance;
 mod address;
@@ -59,6 +60,7 @@ mod session;
 pub mod skeleton;
 mod unheard;
 mod watch;
+mod whisper;
 
 pub use acquaintance::Acquaintance;
 pub use report::View;
@@ -73,6 +75,7 @@ pub use links::LinkId;
 pub use overlay::{DialId, Reach, Shape, Target};
 pub use past::Past;
 pub use recall::Wanted;
+pub use whisper::{Heard, Letter, Letters, Note};
 
 /// One node's view of the room. See the module's page.
 #[derive(Debug)]
@@ -97,6 +100,7 @@ pub struct Room {
     overlay: Overlay,
     book: Book,
     hub: hub::Hub,
+    whispers: whisper::Whispers,
     acquaintances: acquaintance::Acquaintances,
     plan_due: bool,
     pace: pace::Pace,
@@ -145,8 +149,10 @@ impl Room {
     /// The same with what earlier runs have kept of it.
     pub fn resume(config: Config, past: &Past, now: Now, out: &mut Vec<Output>) -> Self {
         let me = FeedId { author: config.identity.id(), session: config.session };
+        let domain = Domain::of_room(&config.room);
+        let sealer = Sealer::new(&config.identity, &config.room, &domain, config.chance.clone());
         let mut room = Self {
-            domain: Domain::of_room(&config.room),
+            domain,
             me,
             now,
             started: now,
@@ -163,6 +169,7 @@ impl Room {
             overlay: Overlay::new(me, config.reach, &config.named),
             book: Book::default(),
             hub: hub::Hub::new(config.mode, me),
+            whispers: whisper::Whispers::new(sealer, config.to.clone()),
             acquaintances: acquaintance::Acquaintances::of(&config.remembered),
             plan_due: true,
             pace: pace::Pace::new(),
@@ -227,6 +234,7 @@ impl Room {
             Input::Command(command) => self.command(command, out),
             Input::Say(said) => self.say(&said, out),
             Input::Shown => {}
+            Input::Kept { token } => self.whispers_kept(token),
             Input::Tick => self.tick(out),
         }
         self.settle(out);
@@ -237,6 +245,7 @@ impl Room {
         // What is said is shown here, too: this node's own reader counts like any other.
         matches!(self.ending, own::Ending::Open)
             && !self.is_behind()
+            && (!self.whispers.is_pipe() || self.may_whisper())
             && self.pace.may_say(self.marks.sharers(), &self.domain)
     }
 
@@ -248,7 +257,12 @@ impl Room {
         let roster = &self.roster;
         let next = self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)?;
         Some(match next {
-            local::Next::Event(event) => event,
+            local::Next::Event(event) => {
+                if let Event::Whispered(whisper) = &event {
+                    self.whisper_shown(whisper);
+                }
+                event
+            }
             local::Next::Question(local::Question::Names) => self.names(),
             local::Next::Question(local::Question::Status) => self.status(),
             local::Next::Question(local::Question::Recall(wanted)) => self.recall(&wanted),
@@ -257,7 +271,7 @@ impl Room {
 
     /// Whether acks wait for the user's side to take events.
     pub fn owes_answers(&self) -> bool {
-        self.marks.are_owed()
+        self.marks.are_owed() || self.whispers.owe_answers()
     }
 
     fn arrived(&mut self, link: LinkId, run: Vec<Arrival>, out: &mut Vec<Output>) {
@@ -316,6 +330,8 @@ impl Room {
             Control::Handover(handover) => self.handover_arrived(&handover, out),
             Control::Probe {} => self.probe_arrived(link, out),
             Control::Follow { hub } => self.follow_arrived(link, hub, out),
+            Control::Whisper(envelope) => self.whisper_arrived(link, envelope, out),
+            Control::Trace(trace) => self.trace_arrived(link, trace, out),
             Control::Pong { .. } | Control::Unknown => {}
         }
     }
@@ -364,6 +380,7 @@ impl Room {
         self.check_links(out);
         self.post_due(out);
         self.watch_vanished(out);
+        self.whispers_due(out);
         self.elect(out);
         self.start_dials(out);
         if now >= self.next_half_second_at {
@@ -434,6 +451,7 @@ impl Room {
             self.show_roster();
         }
         self.answer_late(out);
+        self.answer_whispers(out);
         self.review_hub(out);
         self.tell_recovered();
         self.end_step(out);
@@ -477,6 +495,7 @@ impl Room {
         let oldest = self.now.wall.saturating_sub(crate::limits::POST_AGE_MS_MAX);
         let (log, worth) = self.log_and_worth();
         log.evict_older(oldest, worth);
+        self.clean_up_whispers(out);
         let now = self.now.mono;
         let forgotten_after = crate::limits::POST_AGE_MS_MAX + crate::limits::POST_AHEAD_MS_MAX;
         let dead = |feed: &log::Feed| feed.is_bare() && now > feed.progress_at + forgotten_after;

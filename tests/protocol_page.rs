@@ -62,7 +62,7 @@ fn posts() -> Vec<Post> {
     let addresses: [SocketAddr; 2] =
         ["192.0.2.7:4646".parse().expect("an address"), "[2001:db8::7]:4646".parse().expect("an address")];
     vec![
-        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None }),
+        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }),
         worked(),
         post(3, false, &Draft::Say { text: "waves", action: true, part: false }),
         post(4, false, &Draft::Nick),

@@ -7,7 +7,7 @@
 
 use memchr::{memchr2, memrchr};
 
-use crate::limits::SAY_TEXT_BYTES_MAX;
+use crate::limits::{SAY_TEXT_BYTES_MAX, WHISPER_TEXT_BYTES_MAX};
 use crate::room::event::Said;
 use crate::wire::record::encoded_byte_bytes;
 
@@ -58,8 +58,8 @@ impl Chunker {
         let (whole, tail) = self.held.split_at(self.held.len() - unfinished_bytes(&self.held));
         let text = text_of(whole, false);
         let mut rest = text.as_str();
-        while is_too_long(rest) {
-            let (part, behind) = rest.split_at(fitting_bytes(rest));
+        while is_longer(rest, SAY_TEXT_BYTES_MAX) {
+            let (part, behind) = rest.split_at(fitting_bytes(rest, SAY_TEXT_BYTES_MAX));
             says.push(Said { text: part.to_owned(), action: false, part: true });
             rest = behind;
         }
@@ -72,6 +72,19 @@ pub fn split_text(text: &str) -> Vec<Said> {
     let mut says = Vec::new();
     cut(text_of(text.as_bytes(), false), &mut says);
     says
+}
+
+/// Cuts a say again where it is too long for a whisper.
+pub fn split_whisper(said: Said) -> Vec<Said> {
+    let Said { text, action, part } = said;
+    let mut whispers = Vec::new();
+    cut_to(text, WHISPER_TEXT_BYTES_MAX, &mut whispers);
+    let last = whispers.len().saturating_sub(1);
+    for (index, whisper) in whispers.iter_mut().enumerate() {
+        whisper.action = action;
+        whisper.part |= part && index == last;
+    }
+    whispers
 }
 
 /// Bytes at the end that may belong to what comes next: a carriage return, or the first bytes of a
@@ -106,13 +119,17 @@ fn text_of(bytes: &[u8], ended: bool) -> String {
 
 /// Cuts lines into as few says as hold them.
 fn cut(text: String, says: &mut Vec<Said>) {
-    if !is_too_long(&text) {
+    cut_to(text, SAY_TEXT_BYTES_MAX, says);
+}
+
+fn cut_to(text: String, bytes_max: usize, says: &mut Vec<Said>) {
+    if !is_longer(&text, bytes_max) {
         says.push(Said { text, action: false, part: false });
         return;
     }
     let mut rest = text.as_str();
-    while is_too_long(rest) {
-        let fitting = fitting_bytes(rest);
+    while is_longer(rest, bytes_max) {
+        let fitting = fitting_bytes(rest, bytes_max);
         // A newline just behind what fits is a cut, too.
         let window = rest.as_bytes().get(..=fitting).unwrap_or(rest.as_bytes());
         let newline = memrchr(b'\n', window);
@@ -123,18 +140,18 @@ fn cut(text: String, says: &mut Vec<Said>) {
     says.push(Said { text: rest.to_owned(), action: false, part: false });
 }
 
-/// The longest start of a text that fits a say, at a character's end.
-fn fitting_bytes(text: &str) -> usize {
+/// The longest start of a text that fits, at a character's end.
+fn fitting_bytes(text: &str, bytes_max: usize) -> usize {
     let mut encoded = 0;
     let fits = text.bytes().position(|byte| {
         encoded += encoded_byte_bytes(byte);
-        encoded > SAY_TEXT_BYTES_MAX
+        encoded > bytes_max
     });
     text.floor_char_boundary(fits.unwrap_or(text.len()))
 }
 
-fn is_too_long(text: &str) -> bool {
-    text.len() > SAY_TEXT_BYTES_MAX || encoded_bytes(text) > SAY_TEXT_BYTES_MAX
+fn is_longer(text: &str, bytes_max: usize) -> bool {
+    text.len() > bytes_max || encoded_bytes(text) > bytes_max
 }
 
 /// What `record::encoded_bytes` counts, with vectors: blocks are short enough for a byte to hold what

@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::limits::{NICK_BYTES_MAX, RECALLED_LAST, RECALLED_LAST_MAX, WHY_BYTES_MAX};
 use crate::moment::{self, MomentError};
 use crate::room::Wanted;
+use crate::room::event::Whom;
 use crate::wire::record::Nick;
 use jiff::Zoned;
 
@@ -16,8 +17,18 @@ pub enum Typed {
     Blank,
     /// Say this.
     Say(String),
+    /// Say this to all, in a private chat, too.
+    Aloud(String),
     /// Do this: `/me`.
     Act(String),
+    /// Say this to somebody alone: to whom, and what.
+    Whisper(Whom, String),
+    /// Have what is typed go to somebody alone, or to all again.
+    Chat(Option<String>),
+    /// How far is somebody?
+    Ping(String),
+    /// Which way leads to somebody?
+    Trace(String),
     /// Leave, with a word of goodbye or none.
     Quit(String),
     /// Be called this.
@@ -79,13 +90,19 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 15] = [
+pub const COMMANDS: [Usage; 21] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
     Usage { name: "names", form: "names", help: "tell who is here" },
     Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, the start of a key, or NICK#KEY" },
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
+    Usage { name: "msg", form: "msg WHO TEXT", help: "say something to somebody alone, who need not be here" },
+    Usage { name: "reply", form: "reply TEXT", help: "say something to who whispered last" },
+    Usage { name: "chat", form: "chat WHO", help: "have what you type go to somebody alone" },
+    Usage { name: "end", form: "end", help: "end that: what you type goes to all again" },
+    Usage { name: "ping", form: "ping WHO", help: "tell how long the way to somebody and back takes" },
+    Usage { name: "trace", form: "trace WHO", help: "tell which nodes are on the way to somebody" },
     Usage { name: "me", form: "me TEXT", help: "do something, rather than say it" },
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
     Usage { name: "history", form: "history [N or TIME]", help: "show the last messages, or those since a time" },
@@ -107,7 +124,7 @@ pub fn parse(line: &str) -> Result<Typed, CommandError> {
         return Ok(Typed::Say(format!("/{text}")));
     }
     let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    if line.contains('\n') && !matches!(name, "me" | "say") {
+    if line.contains('\n') && !matches!(name, "me" | "say" | "msg" | "reply") {
         return Ok(Typed::Say(line.to_owned()));
     }
     let command = COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| unknown(name))?;
@@ -118,8 +135,14 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
     let word = argument.trim();
     let typed = match command.name {
         // What is said keeps its white space, but for the one behind the command.
-        "say" => return needed(command, argument).map(Typed::Say),
+        "say" => return needed(command, argument).map(Typed::Aloud),
         "me" => return needed(command, argument).map(Typed::Act),
+        "msg" => return whispered(command, argument),
+        "reply" => return needed(command, argument).map(|text| Typed::Whisper(Whom::Last, text)),
+        "chat" => return needed(command, word).map(|who| Typed::Chat(Some(who))),
+        "ping" => return needed(command, word).map(Typed::Ping),
+        "trace" => return needed(command, word).map(Typed::Trace),
+        "end" => Typed::Chat(None),
         "history" => return recalled(word),
         "search" => return needed(command, word).map(|words| Typed::Recall(search(&words))),
         "whois" => return needed(command, word).map(Typed::Whois),
@@ -161,6 +184,12 @@ pub fn search(words: &str) -> Wanted {
 
 fn needed(command: &Usage, argument: &str) -> Result<String, CommandError> {
     if argument.trim().is_empty() { Err(CommandError::Incomplete(command.form)) } else { Ok(argument.to_owned()) }
+}
+
+/// To whom, and what; the text keeps its white space.
+fn whispered(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
+    let (who, text) = argument.trim_start().split_once(char::is_whitespace).unwrap_or((argument, ""));
+    needed(command, text).map(|text| Typed::Whisper(Whom::Called(who.to_owned()), text))
 }
 
 fn truncated(text: &str, bytes_max: usize) -> &str {

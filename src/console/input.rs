@@ -11,7 +11,7 @@ use nix::sys::stat::{SFlag, fstat, major, minor};
 use super::goodbye::leave;
 use super::output::Output;
 use super::screen::Screen;
-use super::speaker::{Local, Speaker};
+use super::speaker::{Local, Private, Speaker};
 use super::{Naming, Options, pipe, spawn_input, terminal};
 use crate::args::ColorChoice;
 use crate::room::event::{Command, Said};
@@ -67,6 +67,7 @@ fn is_dumb() -> bool {
 pub(super) struct Started {
     pub(super) output: Output,
     pub(super) screen: Option<Arc<Screen>>,
+    pub(super) private: Private,
 }
 
 /// Starts reading. Called by the thread that will print.
@@ -77,7 +78,9 @@ pub(super) fn start(
     commands: Sender<Command>,
     local: Sender<Local>,
 ) -> Started {
-    let speaker = |says, screen| Speaker { commands, local, says, screen };
+    let private = Private::default();
+    let (typing, to_one) = (private.clone(), options.to_one);
+    let speaker = |says, screen| Speaker { commands, local, says, screen, private: typing, to_one };
     let with_commands = options.commands;
     match options.input {
         Input::Nothing => {}
@@ -90,13 +93,13 @@ pub(super) fn start(
                 let speaker = speaker(None, Some(Arc::clone(&screen)));
                 let editing = Arc::clone(&screen);
                 spawn_input(move || guarded(&speaker, || terminal::run(editor, &editing, &speaker)));
-                return Started { output: Output::around(printer), screen: Some(screen) };
+                return Started { output: Output::around(printer), screen: Some(screen), private };
             }
             let speaker = speaker(None, None);
             spawn_input(move || guarded(&speaker, || terminal::run_plain(&speaker)));
         }
     }
-    Started { output: Output::plain(), screen: None }
+    Started { output: Output::plain(), screen: None, private }
 }
 
 /// A reader that panics ends the program, not only itself.

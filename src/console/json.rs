@@ -12,7 +12,7 @@ use super::print::{self, Protection, answer, notice, timestamp};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, HubStatus, LinkStatus, Member, Peer, Person, Recovered, Status};
+use crate::room::event::{Event, HubStatus, LinkStatus, Member, Peer, Person, Recovered, Status, Whisper};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
@@ -21,6 +21,8 @@ use crate::wire::record::{Body, FeedId, Post};
 pub fn push_event(event: &Event, out: &mut String) {
     if let Event::Said { post, mine, backlog } = event {
         push_say(post, *mine, *backlog, out);
+    } else if let Event::Whispered(whisper) = event {
+        push_at("whisper", timestamp(whisper.at), &whispered(whisper), out);
     } else if let Some((name, fields)) = fields_of(event) {
         push(name, &fields, out);
     }
@@ -113,6 +115,25 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
             }),
         ),
         Event::Gap { from, missed } => ("gap", json!({ "from": person(from), "missed": missed })),
+        Event::Heard { to, ids, .. } => ("delivered", json!({ "id": ids.last(), "ids": ids, "to": person(to) })),
+        Event::Waiting { to, ids, why } => {
+            ("waiting", json!({ "ids": ids, "to": person(to), "why": notice::waits_for(*why) }))
+        }
+        Event::Unheard { to, ids, why } => {
+            ("undelivered", json!({ "ids": ids, "to": person(to), "why": notice::not_heard(*why) }))
+        }
+        Event::Way { to, through } => {
+            ("way", json!({ "to": person(to), "through": through.as_ref().map(person) }))
+        }
+        Event::Chatting(with) => ("chat", json!({ "with": with.as_ref().map(person) })),
+        Event::Pinged { who, took_ms, through } => {
+            ("pong", json!({ "from": person(who), "ms": took_ms, "through": through.as_ref().map(person) }))
+        }
+        Event::Traced { who, path, took_ms } => {
+            let path: Vec<Value> = path.iter().map(person).collect();
+            let hops = path.len().checked_sub(1);
+            ("trace", json!({ "to": person(who), "path": path, "hops": hops, "ms": took_ms }))
+        }
         Event::Recovered(Recovered { count, from, to }) => {
             let [from, to] = [from, to].map(|at| time(timestamp(*at)));
             ("recovered", json!({ "count": count, "from": from, "to": to }))
@@ -135,6 +156,7 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Warning(text) => ("warning", json!({ "text": text })),
         Event::Refused(text) => ("error", json!({ "text": text })),
         Event::Said { .. }
+        | Event::Whispered(_)
         | Event::Looking { .. }
         | Event::Present(_)
         | Event::Names(_)
@@ -142,6 +164,24 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         | Event::Status(_)
         | Event::Ended(_) => return None,
     })
+}
+
+/// Something private; `at` says when, as in a say.
+fn whispered(whisper: &Whisper) -> Value {
+    let mut fields = json!({
+        "id": whisper.id,
+        "from": person(&whisper.from),
+        "to": person(&whisper.to),
+        "text": whisper.text,
+        "mine": whisper.mine,
+        "backlog": whisper.backlog,
+    });
+    for (name, set) in [("action", whisper.action), ("part", whisper.part)] {
+        if set {
+            fields[name] = true.into();
+        }
+    }
+    fields
 }
 
 fn person(person: &Person) -> Value {
@@ -161,6 +201,7 @@ fn member(member: &Member) -> Value {
         "passing": member.passing,
         "addresses": member.addresses,
         "linked": member.linked,
+        "through": member.through.as_ref().map(person),
         "since": time(timestamp(member.since)),
     })
 }
@@ -206,9 +247,13 @@ fn time(at: Timestamp) -> String {
 
 /// Writes `{"event":…,"at":…` and the fields of an object.
 fn push(name: &str, fields: &Value, out: &mut String) {
+    push_at(name, Timestamp::now(), fields, out);
+}
+
+fn push_at(name: &str, at: Timestamp, fields: &Value, out: &mut String) {
     let fields = fields.to_string();
     let fields = fields.strip_prefix('{').filter(|rest| *rest != "}").map_or("}".to_owned(), |rest| format!(",{rest}"));
-    let _ = writeln!(out, r#"{{"event":"{name}","at":"{:.3}"{fields}"#, Timestamp::now());
+    let _ = writeln!(out, r#"{{"event":"{name}","at":"{at:.3}"{fields}"#);
 }
 
 /// A say, by hand: its text stands in the frame as JSON already.

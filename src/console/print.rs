@@ -19,7 +19,7 @@ use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
 use crate::room::Wanted;
-use crate::room::event::{Event, Member, Person, Status};
+use crate::room::event::{Event, Member, Person, Status, Whisper};
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
@@ -59,8 +59,8 @@ pub struct Printer {
     me: Id,
     naming: Naming,
     clock: Clock,
-    /// Whose line goes on: the last thing written was a part of it.
-    open: Option<(FeedId, usize)>,
+    /// Whose line goes on, and to whom: the last thing written was a part of it.
+    open: Option<((FeedId, Option<Id>), usize)>,
     /// Links up: told when the first comes and the last goes.
     links: usize,
 }
@@ -78,6 +78,8 @@ impl Printer {
         if let Event::Said { post, backlog, .. } = event {
             let dated = *backlog && !self.clock.is_today(post.at);
             self.said(post, dated, shown);
+        } else if let Event::Whispered(whisper) = event {
+            self.whispered(whisper, shown);
         } else if let Some(notice) = self.notice_of(event) {
             self.put(&notice, shown);
         }
@@ -158,8 +160,25 @@ impl Printer {
 
     fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) {
         let Body::Say { action, part, .. } = post.body else { return };
-        let text = post.text();
-        let goes_on = self.open.filter(|(feed, _)| *feed == post.feed);
+        let line = Line { source: (post.feed, None), name: self.naming.name(&Person::of(post)), at: post.at, action, part, dated };
+        self.line(&line, &post.text(), shown);
+    }
+
+    /// Something private: who said it to whom is told.
+    fn whispered(&mut self, whisper: &Whisper, shown: &mut Shown) {
+        let name = |person: &Person| if person.id == self.me { "you".to_owned() } else { self.naming.name(person) };
+        // A nick has no spaces, so nobody is called that.
+        let name = format!("{} to {}", name(&whisper.from), name(&whisper.to));
+        let Whisper { at, action, part, .. } = *whisper;
+        let dated = !self.clock.is_today(at);
+        let feed = FeedId { author: whisper.from.id, session: 0 };
+        let line = Line { source: (feed, Some(whisper.to.id)), name, at, action, part, dated };
+        self.line(&line, &whisper.text, shown);
+    }
+
+    fn line(&mut self, line: &Line, text: &str, shown: &mut Shown) {
+        let Line { source, part, .. } = *line;
+        let goes_on = self.open.filter(|(open, _)| *open == source);
         let indent = if let Some((_, indent)) = goes_on {
             if self.style.together {
                 push_spaces(&mut shown.chat, indent);
@@ -167,24 +186,24 @@ impl Printer {
             indent
         } else {
             self.close_line(shown);
-            self.push_prefix(post, action, dated, &mut shown.chat)
+            self.push_prefix(line, &mut shown.chat)
         };
-        push_lines(&mut shown.chat, &text, indent);
-        self.open = part.then_some((post.feed, indent));
+        push_lines(&mut shown.chat, text, indent);
+        self.open = part.then_some((source, indent));
         if self.style.together || !part {
             shown.chat.push('\n');
         }
     }
 
     /// Writes time and name; returns the cells that they take.
-    fn push_prefix(&mut self, post: &Post, action: bool, dated: bool, out: &mut String) -> usize {
-        let name = self.naming.name(&Person::of(post));
-        let (before, behind) = if action { ("* ", " ") } else { ("", ": ") };
-        let date = if dated { self.clock.date(post.at) } else { String::new() };
-        let time = self.clock.time(post.at);
+    fn push_prefix(&mut self, line: &Line, out: &mut String) -> usize {
+        let Line { name, at, .. } = line;
+        let (before, behind) = if line.action { ("* ", " ") } else { ("", ": ") };
+        let date = if line.dated { self.clock.date(*at) } else { String::new() };
+        let time = self.clock.time(*at);
         let cells = date.len() + time.len() + 1 + before.len() + name.width() + behind.len();
         let _ = if self.style.color {
-            let color = color_of(&post.feed.author);
+            let color = color_of(&line.source.0.author);
             write!(out, "\x1b[2m{date}{time}\x1b[0m {before}\x1b[1;{color}m{name}\x1b[0m{behind}")
         } else {
             write!(out, "{date}{time} {before}{name}{behind}")
@@ -200,6 +219,21 @@ impl Printer {
             notice.push(&mut shown.notices, false, false);
         }
     }
+}
+
+/// What stands before a text, and where it belongs.
+#[derive(Debug)]
+struct Line {
+    /// Who said it, and to whom if that is one.
+    source: (FeedId, Option<Id>),
+    /// How that is told.
+    name: String,
+    at: u64,
+    action: bool,
+    /// The next one goes on with its last line.
+    part: bool,
+    /// Its day is told.
+    dated: bool,
 }
 
 /// One of six colours that are readable on dark and light ground, the same for a key everywhere.

@@ -50,6 +50,8 @@ pub(super) struct Screen {
     pub(super) me: Id,
     /// The own name, for the prompt.
     pub(super) nick: Mutex<Nick>,
+    /// With whom a private chat goes on, for the prompt.
+    pub(super) partner: Mutex<Option<String>>,
 }
 
 impl Screen {
@@ -66,7 +68,16 @@ impl Screen {
             naming,
             me: me.id,
             nick: Mutex::new(me.nick.clone()),
+            partner: Mutex::new(None),
         })
+    }
+
+    /// What stands before the line being typed.
+    pub(super) fn prompt(&self) -> String {
+        match &*self.partner.lock() {
+            Some(partner) => format!("{} to {partner}> ", self.nick.lock()),
+            None => format!("{}> ", self.nick.lock()),
+        }
     }
 
     /// The editor draws its line. Only now text may be handed to it.

@@ -1,16 +1,17 @@
 //! What the input thread does with a line it has understood: tells the room, or its own console.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 
-use super::chunk::split_text;
+use super::chunk::{split_text, split_whisper};
 use super::command::{COMMANDS, Typed, parse};
 use super::goodbye::leave;
 use super::screen::Screen;
 use crate::history::query::Found;
 use crate::room::Wanted;
-use crate::room::event::{Command, Said};
+use crate::room::event::{Command, Said, Whom};
 
 /// What the input thread tells the console.
 #[derive(Debug)]
@@ -56,6 +57,25 @@ pub(super) struct Speaker {
     /// Piped text goes here, at the pace of the room; what is typed goes with the commands.
     pub(super) says: Option<Sender<Said>>,
     pub(super) screen: Option<Arc<Screen>>,
+    /// Whether what is typed goes to somebody alone.
+    pub(super) private: Private,
+    /// All that is piped in does.
+    pub(super) to_one: bool,
+}
+
+/// Whether what is typed goes to somebody alone. While that is not sure it does: then the room refuses it, and nothing is
+/// said to all that was meant for one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Private(Arc<AtomicBool>);
+
+impl Private {
+    pub(super) fn set(&self, on: bool) {
+        self.0.store(on, Ordering::SeqCst);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Speaker {
@@ -70,8 +90,17 @@ impl Speaker {
     fn obey(&self, typed: Typed) -> Result<(), Gone> {
         match typed {
             Typed::Blank => Ok(()),
-            Typed::Say(text) => self.say_all(&text, false),
+            Typed::Say(text) if self.private.is_on() => self.whisper_all(&Whom::Partner, &text, false),
+            Typed::Act(text) if self.private.is_on() => self.whisper_all(&Whom::Partner, text.trim_start(), true),
+            Typed::Say(text) | Typed::Aloud(text) => self.say_all(&text, false),
             Typed::Act(text) => self.say_all(text.trim_start(), true),
+            Typed::Whisper(whom, text) => self.whisper_all(&whom, &text, false),
+            Typed::Chat(who) => {
+                self.private.set(who.is_some());
+                self.command(Command::Chat(who.map(Whom::Called)))
+            }
+            Typed::Ping(who) => self.command(Command::Ping(Whom::Called(who))),
+            Typed::Trace(who) => self.command(Command::Trace(Whom::Called(who))),
             Typed::Quit(why) => {
                 leave(&self.commands, why);
                 Ok(())
@@ -99,9 +128,17 @@ impl Speaker {
         split_text(text).into_iter().try_for_each(|said| self.say(Said { action, ..said }))
     }
 
+    fn whisper_all(&self, whom: &Whom, text: &str, action: bool) -> Result<(), Gone> {
+        let said = split_text(text).into_iter().flat_map(|said| split_whisper(Said { action, ..said }));
+        said.into_iter().try_for_each(|said| self.command(Command::Whisper(whom.clone(), said)))
+    }
+
     /// Says something. In piped text this returns once the room has taken it.
     pub(super) fn say(&self, said: Said) -> Result<(), Gone> {
         match &self.says {
+            Some(says) if self.to_one => {
+                split_whisper(said).into_iter().try_for_each(|said| says.send(said).map_err(|_| Gone))
+            }
             Some(says) => says.send(said).map_err(|_| Gone),
             None => self.command(Command::Say(said)),
         }

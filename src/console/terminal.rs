@@ -63,7 +63,7 @@ pub(super) fn run(mut editor: LineEditor, screen: &Screen, speaker: &Speaker) {
 fn converse(editor: &mut LineEditor, screen: &Screen, speaker: &Speaker) -> Result<(), Gone> {
     loop {
         let leaving = is_asked();
-        let prompt = if leaving { String::new() } else { format!("{}> ", screen.nick.lock()) };
+        let prompt = if leaving { String::new() } else { screen.prompt() };
         match editor.readline(&prompt) {
             Ok(line) => {
                 erase(editor, screen, &prompt, &line);

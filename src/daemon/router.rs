@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bo
 
 use crate::limits::{GATHERED_LINKS_MIN, HISTORY_BATCH_BYTES_MAX, TICK_MS};
 use crate::room::event::{Event, Outcome};
-use crate::room::{Acquaintance, Config, DialFailure, DialId, Input, LinkId, Output, Room};
+use crate::room::{Acquaintance, Config, Note, DialFailure, DialId, Input, LinkId, Output, Room};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Channel, Control, Post};
@@ -87,6 +87,8 @@ pub(super) fn start(
             keeper: kept.keeper,
             unkept: Vec::new(),
             unkept_peers: None,
+            kept: kept.kept.unwrap_or_else(crossbeam_channel::never),
+            unkept_notes: (Vec::new(), None),
             knocking: BTreeMap::new(),
             next_link: 1,
             next_tick_at: 0,
@@ -114,6 +116,10 @@ struct Router {
     unkept: Vec<Arc<Post>>,
     /// Peers that it has not been given yet.
     unkept_peers: Option<Vec<Acquaintance>>,
+    /// What it has kept of whispers,
+    kept: Receiver<u64>,
+    /// and what it has not been given yet.
+    unkept_notes: (Vec<Note>, Option<u64>),
     /// Accepted connections in their handshakes.
     knocking: BTreeMap<LinkId, Knocking>,
     next_link: LinkId,
@@ -175,6 +181,7 @@ impl Router {
         let from_inbox = select.recv(inbox);
         let from_user = select.recv(&self.console.commands);
         let from_pipe = may_say.then(|| select.recv(&self.console.says));
+        let from_keeper = select.recv(&self.kept);
         let to_user = self.unsent.is_some().then(|| select.send(&self.console.events));
         let until_tick = self.next_tick_at.saturating_sub(self.clock.now().mono);
         let Ok(index) = select.ready_timeout(Duration::from_millis(until_tick)) else { return Wake::Time };
@@ -190,9 +197,21 @@ impl Router {
             Err(TryRecvError::Disconnected) => Wake::Gone,
             Err(TryRecvError::Empty) if index == from_inbox => inbox.try_recv().map_or(Wake::Time, Wake::Message),
             Err(TryRecvError::Empty) if Some(index) == from_pipe => self.take_text(),
+            Err(TryRecvError::Empty) if index == from_keeper => self.take_kept(),
             // `show` sends what was `unsent`.
             Err(TryRecvError::Empty) if Some(index) == to_user => Wake::Sent,
             Err(TryRecvError::Empty) => Wake::Time,
+        }
+    }
+
+    fn take_kept(&mut self) -> Wake {
+        match self.kept.try_recv() {
+            Ok(token) => Wake::Input(Input::Kept { token }),
+            Err(TryRecvError::Empty) => Wake::Time,
+            Err(TryRecvError::Disconnected) => {
+                self.kept = crossbeam_channel::never();
+                Wake::Time
+            }
         }
     }
 
@@ -247,6 +266,11 @@ impl Router {
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
                 Output::Remember(peers) => self.unkept_peers = Some(peers),
+                Output::Keep { notes, token } => {
+                    self.unkept_notes.0.extend(notes);
+                    self.unkept_notes.1 = token.or(self.unkept_notes.1);
+                    self.keep_notes();
+                }
                 Output::End(outcome) => self.ended = Some(outcome),
             }
         }
@@ -372,8 +396,20 @@ impl Router {
         }
     }
 
+    /// Hands what is known of whispers to whoever keeps it, if that is taken.
+    fn keep_notes(&mut self) {
+        let (notes, token) = std::mem::take(&mut self.unkept_notes);
+        let Some(keeper) = self.keeper.as_ref().filter(|_| !notes.is_empty()) else { return };
+        if let Err(TrySendError::Full(Keepsake::Whispers { notes, token })) =
+            keeper.try_send(Keepsake::Whispers { notes, token })
+        {
+            self.unkept_notes = (notes, token);
+        }
+    }
+
     /// Hands posts and peers to whoever keeps them, as far as they are taken.
     fn keep(&mut self) {
+        self.keep_notes();
         let Some(keeper) = &self.keeper else { return };
         if let Some(peers) = self.unkept_peers.take()
             && let Err(TrySendError::Full(Keepsake::Peers(peers))) = keeper.try_send(Keepsake::Peers(peers))
@@ -406,6 +442,10 @@ impl Router {
     /// The end: all that is left goes to whoever keeps it.
     fn keep_rest(&mut self) {
         let Some(keeper) = self.keeper.take() else { return };
+        let (notes, token) = std::mem::take(&mut self.unkept_notes);
+        if !notes.is_empty() && keeper.send_timeout(Keepsake::Whispers { notes, token }, END_TIME).is_err() {
+            log::warn!("the disk is slow or full: private messages that wait may be lost");
+        }
         let mut left = 0;
         loop {
             let batch = std::mem::take(&mut self.unkept);

@@ -19,13 +19,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
 use super::month::{self, Month};
+use super::letters::Journal;
 use super::{line, lock, peers};
 use crate::daemon::Keepsake;
 use crate::limits::{
     HISTORY_BATCH_BYTES_MAX, HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS,
     HISTORY_UNSYNCED_BYTES_MAX, PEERS_SAVE_MS,
 };
-use crate::room::Acquaintance;
+use crate::room::{Acquaintance, Note};
 use crate::wire::record::Post;
 
 /// What goes into one write.
@@ -43,6 +44,8 @@ pub type Sync = fn(&File) -> io::Result<()>;
 pub struct Keeper {
     /// Takes what is to be kept. At the bound the sender has to wait, or come again.
     pub keepsakes: Sender<Keepsake>,
+    /// Gives the tokens of what private things are kept, or cannot be.
+    pub kept: Receiver<u64>,
     /// Dropped to say that the end has come, and nothing more is worth waiting for.
     going: Sender<()>,
     /// Disconnected when the thread has ended.
@@ -55,10 +58,15 @@ impl Keeper {
         let (keepsakes, inbox) = bounded(HISTORY_BATCHES_MAX);
         let (going, gone) = bounded(0);
         let (ends, done) = bounded(0);
+        let (tell, kept) = bounded(1);
         let writer = Writer {
-            folder,
+            folder: folder.clone(),
             lock,
             open: None,
+            journal: Journal::new(folder),
+            notes: Vec::new(),
+            tokens: Vec::new(),
+            tell,
             pending: VecDeque::new(),
             dirty_since: None,
             sync,
@@ -72,12 +80,12 @@ impl Keeper {
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(keep);
         started.inspect_err(|error| log::warn!("the history cannot be kept: {error}")).ok()?;
-        Some(Self { keepsakes, going, done })
+        Some(Self { keepsakes, kept, going, done })
     }
 
     /// The end: what was given is written and synced, unless that takes too long.
     pub fn close(self) {
-        let Self { keepsakes, going, done } = self;
+        let Self { keepsakes, going, done, .. } = self;
         drop((keepsakes, going));
         if done.recv_timeout(Duration::from_millis(HISTORY_CLOSE_MS_MAX)) == Err(RecvTimeoutError::Timeout) {
             log::warn!("the disk is slow: the last messages may be missing in the history");
@@ -90,6 +98,12 @@ struct Writer {
     folder: PathBuf,
     lock: Option<File>,
     open: Option<Open>,
+    journal: Journal,
+    /// What is private and not written yet,
+    notes: Vec<Note>,
+    /// and who waits for it.
+    tokens: Vec<u64>,
+    tell: Sender<u64>,
     /// What is not written yet.
     pending: VecDeque<Arc<Post>>,
     /// Since when something waits to be synced.
@@ -200,6 +214,10 @@ impl Writer {
         match keepsake {
             Keepsake::Posts(posts) => self.pending.extend(posts),
             Keepsake::Peers(peers) => self.peers = Some(peers),
+            Keepsake::Whispers { notes, token } => {
+                self.notes.extend(notes);
+                self.tokens.extend(token);
+            }
         }
     }
 
@@ -237,7 +255,26 @@ impl Writer {
         }
     }
 
+    /// Writes what is private. Whoever waits for that hears of it even where it cannot be: it was shown, and a receipt
+    /// that never comes would have it sent for ever.
+    fn keep_notes(&mut self) -> Result<(), Fault> {
+        if self.notes.is_empty() {
+            return Ok(());
+        }
+        let wall = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        let kept = self.take_lock().and_then(|()| Ok(self.journal.keep(&self.notes, wall)?));
+        if kept.is_ok() {
+            self.notes.clear();
+        }
+        for token in self.tokens.drain(..) {
+            // Only one is under way at a time.
+            let _ = self.tell.try_send(token);
+        }
+        kept
+    }
+
     fn try_keep(&mut self) -> Result<(), Fault> {
+        self.keep_notes()?;
         while !self.pending.is_empty() {
             if self.open.as_ref().is_some_and(Open::is_full) {
                 self.sync()?;

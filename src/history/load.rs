@@ -61,7 +61,7 @@ pub(super) fn load(folder: &Path, domain: &Domain, wall: u64) -> io::Result<Past
         log::warn!("history: {} damaged lines in {} are skipped", loading.damaged, folder.display());
     }
     loading.posts.reverse();
-    Ok(Past { posts: loading.posts, ends: loading.ends })
+    Ok(Past { posts: loading.posts, ends: loading.ends, ..Past::default() })
 }
 
 impl Loading<'_> {

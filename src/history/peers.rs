@@ -23,7 +23,7 @@ const DRAFT: &str = ".peers";
 /// Reads what the last run has kept; what is wrong with it is told in the log.
 pub(super) fn load(folder: &Path) -> Vec<Acquaintance> {
     let path = folder.join(NAME);
-    let bytes = match read(&path) {
+    let bytes = match read_bounded(&path, PEERS_FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
             log::warn!("the peers known from before cannot be read from {}: {error}", path.display());
@@ -45,7 +45,8 @@ pub(super) fn load(folder: &Path) -> Vec<Acquaintance> {
     peers
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// What a regular file holds, if that is not too much; of one that is not there nothing.
+pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     // A FIFO would keep a plain open waiting.
     let file = match fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -54,11 +55,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         opened => opened?,
     };
     let about = file.metadata()?;
-    if !about.is_file() || about.len() > PEERS_FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("not a file of up to {PEERS_FILE_BYTES_MAX} bytes")));
+    if !about.is_file() || about.len() > bytes_max {
+        return Err(io::Error::other(format!("not a file of up to {bytes_max} bytes")));
     }
     let mut bytes = Vec::new();
-    file.take(PEERS_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::identity::{Id, Identity};
 use crate::wire::Frame;
 use crate::wire::end::End;
+use crate::wire::seal::Chance;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
 
 use super::event::{Command, Outcome, Said};
-use super::{Acquaintance, DialId, LinkId, Reach, Target};
+use super::{Acquaintance, DialId, LinkId, Note, Reach, Target};
 
 /// A moment, by two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,8 +81,12 @@ pub struct Config {
     pub keep: bool,
     /// The bound of the log, in bytes.
     pub log_bytes_max: usize,
-    /// Where chance comes from.
+    /// Where chance comes from,
     pub seed: u64,
+    /// and what nobody may guess.
+    pub chance: Chance,
+    /// What is said goes to this one alone, as somebody would type it.
+    pub to: Option<String>,
 }
 
 /// What happened.
@@ -146,6 +151,11 @@ pub enum Input {
     Say(Said),
     /// The user's side has taken events, and `owes_answers` held.
     Shown,
+    /// What `Output::Keep` had is kept, or cannot be.
+    Kept {
+        /// Its token.
+        token: u64,
+    },
     /// Time passed.
     Tick,
 }
@@ -219,6 +229,13 @@ pub enum Output {
     },
     /// Keep these for the next run, in place of those before; the latest first.
     Remember(Vec<Acquaintance>),
+    /// Keep what there is to know of whispers, in this order.
+    Keep {
+        /// What.
+        notes: Vec<Note>,
+        /// Answered by `Input::Kept`, if there is one.
+        token: Option<u64>,
+    },
     /// All is said and every link was told to close.
     End(Outcome),
 }

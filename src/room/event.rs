@@ -1,5 +1,6 @@
 //! What the room tells the person or script in front of it, and what it is told by them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::Wanted;
 use crate::identity::Id;
 use crate::wire::end::End;
 use crate::wire::record::{Nick, Post};
+use crate::wire::seal::SealingKey;
 
 /// A member as shown: who, and the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +101,62 @@ pub enum Event {
         /// Said before this node came, or while it was cut off.
         backlog: bool,
     },
+    /// Something private was said, by this node or to it.
+    Whispered(Arc<Whisper>),
+    /// A reader has shown whispers of ours.
+    Heard {
+        /// Who.
+        to: Person,
+        /// Which.
+        ids: Vec<String>,
+        /// When the first of them was said, in milliseconds since 1970.
+        since: u64,
+    },
+    /// Whispers of ours wait for their reader; told once for all that do.
+    Waiting {
+        /// Whom for.
+        to: Person,
+        /// Which.
+        ids: Vec<String>,
+        /// What for.
+        why: WaitsFor,
+    },
+    /// Whispers of ours will not be delivered.
+    Unheard {
+        /// To whom.
+        to: Person,
+        /// Which.
+        ids: Vec<String>,
+        /// Why not.
+        why: NotHeard,
+    },
+    /// How whispers reach somebody now.
+    Way {
+        /// Whom.
+        to: Person,
+        /// Who carries them; nobody where there is a link.
+        through: Option<Person>,
+    },
+    /// What is typed goes to somebody alone from now on, or to the room again; the answer to `Command::Chat`.
+    Chatting(Option<Person>),
+    /// The answer to `Command::Ping`.
+    Pinged {
+        /// Who was asked.
+        who: Person,
+        /// The round trip in milliseconds, if there was an answer.
+        took_ms: Option<u64>,
+        /// Who carried it; nobody where there is a link.
+        through: Option<Person>,
+    },
+    /// The answer to `Command::Trace`.
+    Traced {
+        /// Who was asked.
+        who: Person,
+        /// The nodes on the way, this one first, as they name themselves; empty if there was no answer.
+        path: Vec<Person>,
+        /// The round trip in milliseconds.
+        took_ms: u64,
+    },
     /// A catch-up is over.
     Recovered(Recovered),
     /// Another member is the hub, and there is a link to it.
@@ -159,6 +217,64 @@ pub enum Event {
     Ended(Outcome),
 }
 
+/// Something private.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whisper {
+    /// What tells it from others: sender, reader, stream and number.
+    pub id: String,
+    /// Who said it,
+    pub from: Person,
+    /// to whom,
+    pub to: Person,
+    /// when, in milliseconds since 1970 by the sender's clock.
+    pub at: u64,
+    /// The text.
+    pub text: String,
+    /// `/me`.
+    pub action: bool,
+    /// The next one continues this one's last line.
+    pub part: bool,
+    /// Said by this node.
+    pub mine: bool,
+    /// Said before this node came.
+    pub backlog: bool,
+}
+
+/// What a whisper waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its reader to come.
+    Reader,
+    /// Its reader's answer: it is here, as far as is known.
+    Answer,
+    /// Any link.
+    Link,
+}
+
+/// Why a whisper is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHeard {
+    /// Its reader takes none of ours.
+    Refused,
+    /// It has waited for a week.
+    TooOld,
+    /// The run ends and keeps nothing.
+    Ended,
+}
+
+/// Whom a command means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// By a nick, the start of a key, or both.
+    Called(String),
+    /// By key: somebody who need not be here, with what whispers are sealed to where that is known.
+    Known(Person, Option<SealingKey>),
+    /// Who whispered last.
+    Last,
+    /// With whom a private chat was begun.
+    Partner,
+}
+
 /// What a catch-up has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -185,6 +301,10 @@ pub struct Member {
     pub addresses: Vec<SocketAddr>,
     /// Whether there is a link to it.
     pub linked: bool,
+    /// Where there is none, who brings what it says.
+    pub through: Option<Person>,
+    /// What whispers to it are sealed to.
+    pub sealing: Option<SealingKey>,
     /// Its first post of the oldest session, in milliseconds since 1970.
     pub since: u64,
 }
@@ -270,6 +390,16 @@ pub enum Command {
     Say(Said),
     /// Be called this from now on.
     Nick(Nick),
+    /// Say this to somebody alone.
+    Whisper(Whom, Said),
+    /// Have what is said to `Whom::Partner` go to them, or to nobody.
+    Chat(Option<Whom>),
+    /// How long is the way to somebody and back?
+    Ping(Whom),
+    /// Which way leads to somebody?
+    Trace(Whom),
+    /// Take nothing private from these, and no longer nothing from all others.
+    ShutOut(BTreeSet<Id>),
     /// Who is here? Answered by `Event::Names`.
     Names,
     /// What was said earlier? Answered by `Event::Recalled`.

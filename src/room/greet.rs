@@ -309,6 +309,7 @@ impl Room {
         self.ask_new_link(link, out);
         self.serve(link, out);
         self.introduce_hub(link, out);
+        self.whispers_retried();
         self.check_completion();
     }
 
@@ -455,6 +456,7 @@ impl Room {
         self.door.gone(link, end, state.proved(), self.now.mono);
         self.forget_pulls(link);
         self.forget_answers(link);
+        self.whispers_lost(link);
         let target = state.dial.and_then(|dial| self.overlay.finish(dial));
         let Some(session) = state.session() else {
             if let Some(target) = target
@@ -494,6 +496,7 @@ impl Room {
                     self.hub_unreached(session);
                 }
                 if let Target::Member { session, .. } = target {
+                    self.reader_unreached(session);
                     self.doubt_unreached(session);
                 }
             }

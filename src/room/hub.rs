@@ -348,12 +348,6 @@ impl Room {
 
     // ---- who brings posts -------------------------------------------------------------------------------
 
-    /// The ready link to a session.
-    fn link_to(&self, session: &FeedId) -> Option<LinkId> {
-        let found = self.links.iter().find(|(_, link)| link.is_ready() && link.session() == Some(*session));
-        found.map(|(id, _)| *id)
-    }
-
     /// The hub from which we have posts: over a link of our own.
     fn followed(&self) -> Option<FeedId> {
         let hub = self.hub.election.hub()?;

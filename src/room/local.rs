@@ -12,7 +12,7 @@ use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS};
 use crate::wire::record::{Body, FeedId, Post};
 
 use super::Wanted;
-use super::event::{Event, Person};
+use super::event::{Event, Person, Whisper};
 use super::log::Log;
 use super::notices::{Notices, Ticket};
 
@@ -155,10 +155,20 @@ impl Local {
         self.items.append(&mut self.held_back);
     }
 
+    /// Shows something private; it is never dropped, and whoever brings it bounds it.
+    pub(super) fn whisper(&mut self, whisper: Arc<Whisper>) {
+        self.items.push_back(Item::Word(Box::new(Event::Whispered(whisper))));
+    }
+
     /// Tells of something. How the run ended is never dropped.
     pub(super) fn notice(&mut self, event: Event) {
         let item = match event {
-            Event::Delivered { .. } | Event::Undelivered { .. } | Event::Refused(_) | Event::Ended(_) => {
+            Event::Delivered { .. }
+            | Event::Undelivered { .. }
+            | Event::Refused(_)
+            | Event::Unheard { .. }
+            | Event::Chatting(_)
+            | Event::Ended(_) => {
                 Item::Word(Box::new(event))
             }
             event => Item::Notice(self.notices.push(event)),

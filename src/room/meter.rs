@@ -4,7 +4,10 @@
 //! want each of them, and to quiet each of them again. Posts are not counted here: they are served by bytes,
 //! in turn, and a paste is no offence.
 
-use crate::limits::{LINK_ASKS, LINK_CHATTER, LINK_ELECTION, LINK_ENTRIES_PER_ASK, LINK_LOSSES, LINK_NEW_FEEDS};
+use crate::limits::{
+    LINK_ASKS, LINK_CHATTER, LINK_ELECTION, LINK_ENTRIES_PER_ASK, LINK_FLOODS, LINK_LOSSES, LINK_NEW_FEEDS, LINK_TRACES,
+    LINK_WHISPERS,
+};
 use crate::wire::record::Control;
 
 use super::bucket::Bucket;
@@ -17,13 +20,22 @@ pub(super) struct Meter {
     election: Bucket,
     new_feeds: Bucket,
     losses: Bucket,
+    whispers: Bucket,
+    floods: Bucket,
+    traces: Bucket,
 }
 
 impl Meter {
     /// Whether a record is still within what a link may ask.
     pub(super) fn allows(&mut self, control: &Control, now: u64) -> bool {
         match control {
-            Control::Hello(_) | Control::All {} | Control::Done {} | Control::Exit { .. } => true,
+            // Whispers and traces are dropped beyond their bounds: who passes on others' is not to blame.
+            Control::Hello(_)
+            | Control::All {}
+            | Control::Done {}
+            | Control::Whisper(_)
+            | Control::Trace(_)
+            | Control::Exit { .. } => true,
             Control::Have { feeds } | Control::News { feeds } => {
                 self.asks.pour(1 + feeds.len() as u64 / LINK_ENTRIES_PER_ASK, LINK_ASKS, now)
             }
@@ -50,6 +62,17 @@ impl Meter {
     /// Whether the link may bring one more feed that nobody has asked for.
     pub(super) fn allows_feed(&mut self, now: u64) -> bool {
         self.new_feeds.pour(1, LINK_NEW_FEEDS, now)
+    }
+
+    /// Whether something private of so many bytes is carried for the peer, or over all links.
+    pub(super) fn allows_whisper(&mut self, bytes: u64, is_flood: bool, now: u64) -> bool {
+        let kib = bytes.div_ceil(1024);
+        if is_flood { self.floods.pour(kib, LINK_FLOODS, now) } else { self.whispers.pour(kib, LINK_WHISPERS, now) }
+    }
+
+    /// Whether one more question for the way is passed on for the peer.
+    pub(super) fn allows_trace(&mut self, now: u64) -> bool {
+        self.traces.pour(1, LINK_TRACES, now)
     }
 
     /// Whether the peer may tell of one more lost session.

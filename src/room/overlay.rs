@@ -118,6 +118,8 @@ pub struct Overlay {
     acquainted: Acquainted,
     /// Sessions of some of those, to which links are kept.
     anchors: BTreeSet<FeedId>,
+    /// Sessions that are whispered with, and until when links to them are made and kept.
+    sought: BTreeMap<FeedId, u64>,
     /// Every dial until its link ends.
     dials: BTreeMap<DialId, Target>,
     /// Those of them that nobody has answered yet.
@@ -151,6 +153,7 @@ impl Overlay {
             members: BTreeMap::new(),
             acquainted: Acquainted::default(),
             anchors: BTreeSet::new(),
+            sought: BTreeMap::new(),
             dials: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             next_dial: 1,
@@ -211,6 +214,7 @@ impl Overlay {
     /// Decides anew whom to link to. `rings` are the members, `lost` those that vanished, newest first.
     pub fn plan(&mut self, rings: Rings, lost: impl Iterator<Item = Candidate>, now: u64) {
         self.is_stale = false;
+        self.sought.retain(|_, until| *until > now);
         self.rings = rings;
         self.peers = self.rings.members().len() - usize::from(self.rings.contains(&self.me));
         let (desired, free_again_at) = self.choose(now);
@@ -277,7 +281,20 @@ impl Overlay {
                 retries -= 1;
             }
         }
+        for candidate in self.sought.keys().filter(|_| self.reach != Reach::NamedOnly).filter_map(|it| self.rings.find(it)) {
+            chosen.entry(candidate.session).or_insert_with(|| Arc::clone(&candidate.addresses));
+        }
         (chosen, free_again_at)
+    }
+
+    /// Has a link to a session made, if that can be, and kept until then; whether that changes the plan.
+    pub(super) fn seek(&mut self, session: FeedId, until: u64) -> bool {
+        self.sought.insert(session, until).is_none()
+    }
+
+    /// Whether a session can be dialled, as far as is known.
+    pub(super) fn can_dial(&self, session: &FeedId) -> bool {
+        self.reach != Reach::NamedOnly && self.rings.contains(session)
     }
 
     /// Whether all link to all.
@@ -316,7 +333,8 @@ impl Overlay {
     /// Whether we or the other side link to each other by plan.
     pub fn needs(&self, session: &FeedId) -> bool {
         let rings = if self.shape == Shape::Mesh { MESH_RINGS } else { HUB_SPARES };
-        let is_ours = self.desired.contains(session) || self.anchors.contains(session);
+        let is_ours =
+            self.desired.contains(session) || self.anchors.contains(session) || self.sought.contains_key(session);
         is_ours
             || self.is_small()
             || self.shape == Shape::Star(Some(self.me))

@@ -66,10 +66,14 @@ impl Room {
     pub(super) fn post_join(&mut self, out: &mut Vec<Output>) {
         let addresses = self.announced.addresses.clone();
         let rank = Some(self.config.rank).filter(|rank| *rank != RANK_DEFAULT);
-        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank }, out);
+        let sealing = Some(self.whispers.sealing_key());
+        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank, sealing }, out);
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
+        if matches!(self.ending, Ending::Open) && self.whispers.is_pipe() {
+            return self.say_to_reader(said, out);
+        }
         if matches!(self.ending, Ending::Open) {
             self.said += 1;
             self.post(&Draft::Say { text: &said.text, action: said.action, part: said.part }, out);
@@ -90,6 +94,15 @@ impl Room {
                     }
                 }
             }
+            Command::Whisper(whom, said) => {
+                if matches!(self.ending, Ending::Open) {
+                    self.whisper(&whom, &said, out);
+                }
+            }
+            Command::Chat(whom) => self.chat(whom.as_ref()),
+            Command::Ping(whom) => self.ping(&whom, out),
+            Command::Trace(whom) => self.trace(&whom, out),
+            Command::ShutOut(people) => self.whispers.shut_out(people),
             Command::Names => self.local.ask(Question::Names),
             Command::Status => self.local.ask(Question::Status),
             Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),
@@ -118,7 +131,8 @@ impl Room {
     fn end_of_input(&mut self, out: &mut Vec<Output>) {
         // A node that stays has nothing to end.
         if self.config.passing && matches!(self.ending, Ending::Open) {
-            if !self.pace.is_marked() {
+            // Receipts are all that a pipe to one reader waits for.
+            if !self.pace.is_marked() && !self.whispers.is_pipe() {
                 self.post(&Draft::Mark, out);
             }
             let (last, progress_at) = (self.log.have(&self.me), self.now.mono);
@@ -182,6 +196,9 @@ impl Room {
     }
 
     fn confirm_step(&mut self, out: &mut Vec<Output>) {
+        if self.whispers.is_pipe() {
+            return self.confirm_whispers(out);
+        }
         self.pace.check(&self.domain);
         let (me, now) = (self.me, self.now.mono);
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
@@ -226,6 +243,26 @@ impl Room {
         }
     }
 
+    /// All that was piped in is for one reader, who confirms it.
+    fn confirm_whispers(&mut self, out: &mut Vec<Output>) {
+        let (now, linger_ms, said) = (self.now.mono, self.config.linger_ms, self.said);
+        let reader = self.pipe_reader();
+        let Ending::Confirming(confirmation) = &mut self.ending else { return };
+        let waiting = reader.as_ref().map_or(0, |(_, waiting)| *waiting);
+        let progress = said.saturating_sub(waiting as u64);
+        if progress > confirmation.progress {
+            (confirmation.progress, confirmation.progress_at) = (progress, now);
+        }
+        if waiting == 0 {
+            self.local.notice(Event::Delivered { posts: said, members: usize::from(reader.is_some()) });
+            self.leave("", Outcome::Done, out);
+        } else if now >= confirmation.progress_at + linger_ms {
+            let missing = reader.map(|(person, _)| person).into_iter().collect();
+            self.local.notice(Event::Undelivered { missing });
+            self.leave("", Outcome::Unconfirmed, out);
+        }
+    }
+
     fn undelivered(&mut self, missing: BTreeMap<FeedId, Person>, out: &mut Vec<Output>) {
         let mut people: Vec<Person> = missing.into_values().collect();
         people.dedup();
@@ -235,7 +272,7 @@ impl Room {
 
     // ---- goodbye --------------------------------------------------------------------------------------
 
-    fn leave(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
+    pub(super) fn leave(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
         if matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over) {
             return;
         }
@@ -248,6 +285,7 @@ impl Room {
     fn say_goodbye(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
         self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
         self.note_acquaintances(out);
+        self.end_whispers();
         let mut end = why.len().min(WHY_BYTES_MAX);
         while !why.is_char_boundary(end) {
             end -= 1;

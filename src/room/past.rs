@@ -19,7 +19,7 @@ use super::event::Event;
 use super::log::Position;
 use super::roster::Moment;
 use super::unheard::Unheard;
-use super::{Output, Room};
+use super::{Letters, Output, Room};
 
 /// What earlier runs have kept of the room. Signatures were checked.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Past {
     pub posts: Vec<Arc<Post>>,
     /// The newest post of each feed of which none is among those, newest first. Only its number and time count.
     pub ends: Vec<Arc<Post>>,
+    /// Whispers that wait, and up to where others' were shown.
+    pub letters: Letters,
 }
 
 /// How far the log has gone to who keeps it.
@@ -120,6 +122,7 @@ impl Room {
         self.take_up_present();
         self.evict();
         self.keeping.next = self.log.next_position();
+        self.take_up_letters(&past.letters);
         self.local.show_backlog(&self.log);
     }
 

@@ -67,13 +67,19 @@ impl Room {
                 passing: true,
                 addresses: Vec::new(),
                 linked: false,
+                through: None,
+                sealing: None,
                 since: session.since,
             });
             member.sessions += 1;
             member.passing &= session.passing;
             member.addresses.extend(&session.addresses);
             member.linked |= linked.contains(feed);
+            member.sealing = session.sealing.or(member.sealing);
             member.since = member.since.min(session.since);
+        }
+        for member in members.values_mut().filter(|member| !member.linked && !member.myself) {
+            member.through = self.through(member.person.id);
         }
         let mut members: Vec<Member> = members.into_values().collect();
         members.sort_by(|one, other| (&one.person.nick, one.person.id).cmp(&(&other.person.nick, other.person.id)));

@@ -229,6 +229,24 @@ impl Roster {
         self.shown.get(id).map_or(self.passing, |shown| shown.passing)
     }
 
+    /// Who is meant by a name, of those of whom the user was told and this node.
+    pub(super) fn find(&self, who: &str) -> Vec<&Person> {
+        self.names.find(who)
+    }
+
+    /// All of whom there was a session, each by its newest name.
+    pub(super) fn known_people(&self) -> Vec<Person> {
+        let mut newest: BTreeMap<Id, (u64, Person)> = BTreeMap::new();
+        for (feed, session) in &self.sessions {
+            let known = newest.get(&feed.author).is_some_and(|(since, _)| *since > session.since);
+            if !known {
+                let person = Person { id: feed.author, nick: session.nick.clone() };
+                newest.insert(feed.author, (session.since, person));
+            }
+        }
+        newest.into_values().map(|(_, person)| person).collect()
+    }
+
     /// Those of whom the user was told, and this node.
     pub(super) fn people(&self) -> Vec<Person> {
         self.names.people().cloned().collect()

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::limits::{LOST_CLAIMS_MAX, LOST_GRACE_MS, SESSION_SILENT_MS_MAX};
 use crate::wire::record::{Body, Nick, Post};
+use crate::wire::seal::SealingKey;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
@@ -33,6 +34,8 @@ pub(super) struct Session {
     pub(super) passing: bool,
     /// How much it wants to be the hub, where it has said so.
     pub(super) rank: Option<u8>,
+    /// What whispers to it are sealed to.
+    pub(super) sealing: Option<SealingKey>,
     /// The time of its first post, by its author's clock.
     pub(super) since: u64,
     /// The number of its newest post that was folded.
@@ -62,6 +65,7 @@ impl Session {
             addresses: Vec::new(),
             passing: false,
             rank: None,
+            sealing: None,
             since: post.at,
             last: 0,
             joined_at_number: 0,
@@ -81,10 +85,11 @@ impl Session {
         self.spoke_at = written_at;
         self.claims = self.claims.split_off(&post.number);
         match &post.body {
-            Body::Join { addresses, passing, rank } => {
+            Body::Join { addresses, passing, rank, sealing } => {
                 self.addresses.clone_from(addresses);
                 self.passing = *passing;
                 self.rank = *rank;
+                self.sealing = *sealing;
                 self.joined_at_number = post.number;
             }
             Body::Leave { why } => self.left = Some(why.clone()),

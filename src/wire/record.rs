@@ -21,6 +21,7 @@ mod nick;
 mod post;
 mod proof;
 mod seal;
+mod whisper;
 
 pub use ack::Ack;
 pub use body::Body;
@@ -31,6 +32,9 @@ pub use nick::Nick;
 pub use post::{Draft, Header, Label, Post, is_post};
 pub use proof::{Channel, Proof};
 pub use seal::Domain;
+pub use whisper::{Envelope, Sealed, Trace};
+
+pub(super) use json::write_json;
 
 /// The version of the protocol that this program speaks.
 pub const VERSION: u64 = 1;

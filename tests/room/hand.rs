@@ -55,7 +55,7 @@ impl Author {
     }
 
     pub(crate) fn join(&mut self) -> Arc<Post> {
-        self.post(&Draft::Join { addresses: &[], passing: false, rank: None })
+        self.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None })
     }
 
     pub(crate) fn say(&mut self, text: &str) -> Arc<Post> {
@@ -163,6 +163,8 @@ pub(crate) fn config(seed: u8) -> Config {
         keep: false,
         log_bytes_max: LOG_BYTES_MAX,
         seed: u64::from(seed),
+        chance: Chance::from_seed([seed; 32]),
+        to: None,
     }
 }
 

@@ -304,6 +304,8 @@ impl World {
             keep: node.kept.is_some(),
             log_bytes_max: node.plan.log_bytes_max,
             seed,
+            chance: Chance::from_seed([u8::try_from(seed % 251).expect("small"); 32]),
+            to: None,
         };
         let mut out = Vec::new();
         node.own_start =

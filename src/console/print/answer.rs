@@ -60,7 +60,11 @@ fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
     if member.myself {
         told.push("you".to_owned());
     } else {
-        told.push(if member.linked { "linked to you" } else { "reached through others" }.to_owned());
+        told.push(match &member.through {
+            _ if member.linked => "linked to you".to_owned(),
+            Some(carrier) => format!("reached through {}", shown(among, carrier)),
+            None => "reached through others".to_owned(),
+        });
     }
     if !addresses.is_empty() {
         told.push(format!("at {}", addresses.join(" ")));

@@ -5,7 +5,7 @@ use crate::console::filter::{filter, filter_name, push_filtered};
 use crate::console::naming::Naming;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, Peer, Person, Recovered};
+use crate::room::event::{Event, NotHeard, Peer, Person, Recovered, WaitsFor};
 use crate::room::names::start_of;
 use crate::wire::end::End;
 
@@ -78,6 +78,13 @@ impl Printer {
             Event::Hub { .. } => {
                 (!self.style.quiet).then(|| hub_notice(event, &self.naming)).flatten().map(Notice::Note)
             }
+            Event::Heard { .. }
+            | Event::Waiting { .. }
+            | Event::Unheard { .. }
+            | Event::Way { .. }
+            | Event::Chatting(_)
+            | Event::Pinged { .. }
+            | Event::Traced { .. } => self.private_notice(event),
             Event::Recovered(recovered) => Some(Notice::Note(self.recovered(recovered))),
             Event::Forked(person) => Some(Notice::Trouble(format!(
                 "{} (key {}) signed two different messages under one number: do not trust that key",
@@ -91,6 +98,7 @@ impl Printer {
             | Event::Present(_)
             | Event::Delivered { .. }
             | Event::Said { .. }
+            | Event::Whispered(_)
             | Event::Names(_)
             | Event::Recalled(_)
             | Event::Status(_)
@@ -103,6 +111,59 @@ impl Printer {
         let (from, to) = (self.clock.minute(recovered.from), self.clock.minute(recovered.to));
         let when = if from == to { from } else { format!("{from} to {to}") };
         format!("{count} {} recovered, {when}", if count == 1 { "message" } else { "messages" })
+    }
+
+    /// What becomes of whispers.
+    fn private_notice(&self, event: &Event) -> Option<Notice> {
+        let name = |person: &Person| self.naming.name(person);
+        let count = |ids: &[String]| messages(ids.len());
+        Some(match event {
+            Event::Heard { to, ids, since } => {
+                let told = format!("delivered to {}", name(to));
+                let is_late = !self.clock.is_today(*since);
+                let when = if is_late { format!(", of {}", self.clock.minute(*since)) } else { String::new() };
+                let many = if ids.len() > 1 { format!("{} ", count(ids)) } else { String::new() };
+                return (!self.style.quiet).then(|| Notice::Note(format!("{many}{told}{when}")));
+            }
+            Event::Waiting { to, ids, why } => {
+                let (who, what) = (name(to), count(ids));
+                let verb = if ids.len() == 1 { "waits" } else { "wait" };
+                Notice::Trouble(match why {
+                    WaitsFor::Reader => format!("{who} is not here: {what} {verb} until you meet again, for a week"),
+                    WaitsFor::Answer => format!("{who} does not answer: {what} {verb}, and {verb_again} sent again", verb_again = if ids.len() == 1 { "is" } else { "are" }),
+                    WaitsFor::Link => format!("no link: {what} to {who} {verb} until there is one"),
+                })
+            }
+            Event::Unheard { to, ids, why } => {
+                let told = format!("{} to {} {} not delivered", count(ids), name(to), if ids.len() == 1 { "was" } else { "were" });
+                Notice::Trouble(match why {
+                    NotHeard::Refused => format!("{told}: they take nothing private from you"),
+                    NotHeard::TooOld => format!("{told} within a week, and given up"),
+                    NotHeard::Ended => format!("{told}, and this run keeps none"),
+                })
+            }
+            Event::Way { to, through: Some(carrier) } => Notice::Note(format!("to {} through {}", name(to), name(carrier))),
+            Event::Way { to, through: None } => Notice::Note(format!("to {} directly now", name(to))),
+            Event::Chatting(Some(with)) => {
+                Notice::Note(format!("what you type goes to {} alone, until /end; /say TEXT says it to all", name(with)))
+            }
+            Event::Chatting(None) => Notice::Note("what you type goes to all again".to_owned()),
+            Event::Pinged { who, took_ms: Some(took_ms), through } => {
+                let way = through.as_ref().map_or(", over a link".to_owned(), |carrier| format!(", through {}", name(carrier)));
+                Notice::Note(format!("{} answers after {took_ms} ms{way}", name(who)))
+            }
+            Event::Pinged { who, took_ms: None, .. } => Notice::Trouble(format!("{} does not answer", name(who))),
+            Event::Traced { who, path, .. } if path.is_empty() => {
+                Notice::Trouble(format!("no way to {} answers", name(who)))
+            }
+            Event::Traced { path, took_ms, .. } => {
+                let names: Vec<String> = path.iter().map(name).collect();
+                let hops = path.len().saturating_sub(1);
+                let links = if hops == 1 { "1 link".to_owned() } else { format!("{hops} links") };
+                Notice::Note(format!("{}: {links}, {took_ms} ms there and back", names.join(" > ")))
+            }
+            _ => return None,
+        })
     }
 
     /// Who looks like whom: good to know, and more than that where it is us.
@@ -171,6 +232,29 @@ fn member_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
             Some(format!("{old} is now called {}", name(member)))
         }
         _ => None,
+    }
+}
+
+/// So many of them.
+fn messages(count: usize) -> String {
+    if count == 1 { "1 private message".to_owned() } else { format!("{count} private messages") }
+}
+
+/// One word, for scripts.
+pub(crate) fn waits_for(why: WaitsFor) -> &'static str {
+    match why {
+        WaitsFor::Reader => "away",
+        WaitsFor::Answer => "no-answer",
+        WaitsFor::Link => "no-link",
+    }
+}
+
+/// One word, for scripts.
+pub(crate) fn not_heard(why: NotHeard) -> &'static str {
+    match why {
+        NotHeard::Refused => "refused",
+        NotHeard::TooOld => "too-old",
+        NotHeard::Ended => "ended",
     }
 }
 

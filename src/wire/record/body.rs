@@ -11,6 +11,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::super::seal::SealingKey;
 use super::super::strict::{self, Strict};
 use super::{FeedId, Nick, RecordError, check_number};
 use crate::identity::Id;
@@ -27,6 +28,8 @@ pub enum Body {
         passing: bool,
         /// How much it wants to be the hub, where that was said; 0 is never.
         rank: Option<u8>,
+        /// What whispers to it are sealed to; one of an earlier version cannot be whispered to.
+        sealing: Option<SealingKey>,
     },
     /// Somebody says something. The text stays in the frame until it is shown.
     Say {
@@ -67,11 +70,11 @@ pub(super) fn decode(kind: &str, json: &str, offset: usize) -> Result<Body, Reco
     }
     match kind {
         "join" => {
-            let JoinBody { addresses, passing, rank } = serde_json::from_value(value)?;
+            let JoinBody { addresses, passing, rank, sealing } = serde_json::from_value(value)?;
             if addresses.len() > ADDRESSES_PER_NODE_MAX {
                 return Err(RecordError::Bounds("addresses"));
             }
-            Ok(Body::Join { addresses, passing, rank })
+            Ok(Body::Join { addresses, passing, rank, sealing })
         }
         "nick" => Ok(Body::Nick),
         "mark" => Ok(Body::Mark),
@@ -114,6 +117,8 @@ struct JoinBody {
     passing: bool,
     #[serde(default)]
     rank: Option<u8>,
+    #[serde(default)]
+    sealing: Option<SealingKey>,
 }
 
 #[derive(Deserialize)]

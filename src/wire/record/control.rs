@@ -8,7 +8,7 @@ use super::super::Frame;
 use super::super::end::End;
 use super::super::frame::{EXIT_END, MESSAGE_END};
 use super::json::write_json;
-use super::{Beat, FeedId, Handover, Nick, Proof, RecordError, check_number, check_room_name};
+use super::{Beat, Envelope, FeedId, Handover, Nick, Proof, RecordError, Trace, check_number, check_room_name};
 use crate::digits;
 use crate::identity::Id;
 use crate::limits::{FEEDS_PER_PAGE_MAX, NUMBER_MAX, WHY_BYTES_MAX};
@@ -80,6 +80,10 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hub: Option<Entry>,
     },
+    /// Something private for somebody.
+    Whisper(Envelope),
+    /// Which way leads to somebody?
+    Trace(Trace),
     /// Are you there?
     Ping {
         /// Comes back in the pong.
@@ -254,6 +258,8 @@ impl Control {
             }
             Control::Beat(beat) => beat.check()?,
             Control::Handover(handover) => handover.check()?,
+            Control::Whisper(envelope) => envelope.check()?,
+            Control::Trace(trace) => trace.check()?,
             Control::Follow { hub: Some(Entry(_, session, epoch)) } => {
                 check_number(*session, "session")?;
                 check_number(*epoch, "epoch")?;

@@ -20,7 +20,7 @@ impl serde_json::ser::Formatter for NoDelimiter {
     }
 }
 
-pub(super) fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+pub(in crate::wire) fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     let mut serializer = serde_json::Serializer::with_formatter(out, NoDelimiter);
     value.serialize(&mut serializer).expect("records serialize into memory");
 }

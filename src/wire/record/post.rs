@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::super::Frame;
 use super::super::frame::MESSAGE_END;
+use super::super::seal::SealingKey;
 use super::body::{self, Body, PostFields};
 use super::json::write_json;
 use super::seal::{Domain, check_seal, seal, split_signature};
@@ -48,6 +49,8 @@ pub enum Draft<'a> {
         passing: bool,
         /// How much it wants to be the hub, where that was said.
         rank: Option<u8>,
+        /// What whispers to it are sealed to.
+        sealing: Option<SealingKey>,
     },
     /// See `Body::Say`.
     Say {
@@ -92,11 +95,15 @@ impl Draft<'_> {
     fn write_body(&self, out: &mut Vec<u8>) -> Range<usize> {
         let mut text_range = 0..0;
         match self {
-            Draft::Join { addresses, passing, rank: None } => {
-                write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing }));
-            }
-            Draft::Join { addresses, passing, rank } => {
-                write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing, "rank": rank }));
+            Draft::Join { addresses, passing, rank, sealing } => {
+                let mut body = serde_json::json!({ "addresses": addresses, "passing": passing });
+                if let Some(rank) = rank {
+                    body["rank"] = (*rank).into();
+                }
+                if let Some(sealing) = sealing {
+                    body["sealing"] = serde_json::json!(sealing);
+                }
+                write_json(out, &body);
             }
             Draft::Say { text, action, part } => {
                 out.extend_from_slice(br#"{"text":"#);
@@ -197,8 +204,8 @@ impl Post {
         out.extend_from_slice(format!(r#","kind":"{}","body":"#, draft.kind()).as_bytes());
         let text = draft.write_body(&mut out);
         let body = match draft {
-            Draft::Join { addresses, passing, rank } => {
-                Body::Join { addresses: addresses.to_vec(), passing: *passing, rank: *rank }
+            Draft::Join { addresses, passing, rank, sealing } => {
+                Body::Join { addresses: addresses.to_vec(), passing: *passing, rank: *rank, sealing: *sealing }
             }
             Draft::Say { action, part, .. } => Body::Say { text, action: *action, part: *part },
             Draft::Nick => Body::Nick,

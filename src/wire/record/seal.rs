@@ -21,6 +21,7 @@ pub struct Domain {
     pub(super) ack: blake3::Hasher,
     pub(super) link: blake3::Hasher,
     pub(super) hub: blake3::Hasher,
+    sealing: blake3::Hasher,
 }
 
 impl fmt::Debug for Domain {
@@ -37,7 +38,12 @@ impl Domain {
             hasher.update(format!("hobnob {what} 1 {room}\n").as_bytes());
             hasher
         };
-        Self { post: start("post"), ack: start("ack"), link: start("link"), hub: start("hub") }
+        Self { post: start("post"), ack: start("ack"), link: start("link"), hub: start("hub"), sealing: start("sealing") }
+    }
+
+    /// Before what an identity signs of its sealing key.
+    pub(in crate::wire) fn sealing(&self) -> &blake3::Hasher {
+        &self.sealing
     }
 }
 

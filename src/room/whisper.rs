@@ -1,0 +1,744 @@
+//! Whispers: what is said to one reader, wherever it is, and read by nobody else.
+//!
+//! Each is sealed when it is said, and waits with its sender until the reader's receipt has come; on the disk where that
+//! takes longer than a moment. It goes the best way there is (`way`): over a link to the reader, else to the peer that
+//! brings what the reader says, and where no receipt comes in time over all links. `talk` is what waits for one reader,
+//! `hearing` what others whisper to us, `letters` what of both outlives a run, `probe` asks whether and how somebody is
+//! reached.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::identity::Id;
+use crate::limits::{
+    POST_AHEAD_MS_MAX, RECEIPT_MS_MAX, WHISPER_AGE_MS_MAX, WHISPER_KEPT_AFTER_MS, WHISPER_LINK_MS, WHISPERS_AGAIN_MAX,
+    WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_BYTES_MAX, WHISPERS_WAITING_MAX,
+};
+use crate::wire::record::{FeedId, Nick};
+use crate::wire::seal::{Content, Opened, SealingKey, Sealer, Text};
+
+use super::event::{Event, NotHeard, Outcome, Person, Said, WaitsFor, Whisper, Whom};
+use super::names::{Names, start_of};
+use super::{LinkId, Output, Room};
+
+mod hearing;
+mod letters;
+mod probe;
+mod talk;
+mod way;
+
+pub use letters::{Heard, Letter, Letters, Note};
+
+use hearing::{Hearing, Return, StreamId};
+use talk::{Item, Talk};
+
+/// Silence after which it is told that a reader who seems to be here does not answer: a few tries.
+const TRIES_UNTOLD: u32 = 2;
+
+/// All that is private.
+#[derive(Debug)]
+pub(super) struct Whispers {
+    sealer: Sealer,
+    talks: BTreeMap<Id, Talk>,
+    hearing: Hearing,
+    floods: way::Floods,
+    probes: probe::Probes,
+    /// Whom nothing is taken from.
+    shut_out: BTreeSet<Id>,
+    /// Who whispered last, and with whom a private chat goes on.
+    last: Option<Id>,
+    partner: Option<Id>,
+    /// Whom all that is piped in is for, once found.
+    pipe: Pipe,
+    /// What is to be kept,
+    notes: Vec<Note>,
+    /// the streams whose state is being kept, and under which token.
+    keeping: Option<(u64, Vec<(StreamId, u64)>)>,
+    next_token: u64,
+}
+
+/// Whom a pipe speaks to.
+#[derive(Debug, Default)]
+enum Pipe {
+    #[default]
+    Room,
+    Sought(String),
+    Found(Id),
+}
+
+impl Whispers {
+    pub(super) fn new(sealer: Sealer, to: Option<String>) -> Self {
+        Self {
+            sealer,
+            talks: BTreeMap::new(),
+            hearing: Hearing::default(),
+            floods: way::Floods::default(),
+            probes: probe::Probes::default(),
+            shut_out: BTreeSet::new(),
+            last: None,
+            partner: None,
+            pipe: to.map_or(Pipe::Room, Pipe::Sought),
+            notes: Vec::new(),
+            keeping: None,
+            next_token: 1,
+        }
+    }
+
+    pub(super) fn sealing_key(&self) -> SealingKey {
+        self.sealer.key()
+    }
+
+    pub(super) fn shut_out(&mut self, people: BTreeSet<Id>) {
+        self.shut_out = people;
+    }
+
+    /// Whether something was shown whose sender is owed a receipt.
+    pub(super) fn owe_answers(&self) -> bool {
+        self.hearing.is_due && self.keeping.is_none()
+    }
+
+    /// Whether what is piped in is for one reader.
+    pub(super) fn is_pipe(&self) -> bool {
+        !matches!(self.pipe, Pipe::Room)
+    }
+
+    /// How many whispers wait for their readers.
+    fn waiting(&self) -> usize {
+        self.talks.values().map(|talk| talk.queue.len()).sum()
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.talks.values().map(Talk::bytes).sum()
+    }
+}
+
+impl Room {
+    /// Takes up what earlier runs have left.
+    pub(super) fn take_up_letters(&mut self, letters: &Letters) {
+        for letter in &letters.waiting {
+            let person = Person { id: letter.to, nick: letter.nick.clone() };
+            let now = self.now.mono;
+            let talk = self.whispers.talks.entry(letter.to).or_insert_with(|| Talk::new(person, letter.key, now));
+            talk.take_up(letter, now);
+        }
+        for heard in &letters.heard {
+            self.whispers.hearing.take_up(heard);
+        }
+    }
+
+    // ---- who is meant ---------------------------------------------------------------------------
+
+    /// Whom somebody means, and what is sealed to them; or what to tell.
+    pub(super) fn meant(&self, whom: &Whom) -> Result<(Person, Option<SealingKey>), String> {
+        let (person, known_key) = match whom {
+            Whom::Called(who) => (self.called(who)?, None),
+            Whom::Known(person, key) => (person.clone(), *key),
+            Whom::Last => {
+                let last = self.whispers.last.ok_or("nobody has whispered to you yet")?;
+                (self.talked_with(last).ok_or("who whispered last is not known any more")?, None)
+            }
+            Whom::Partner => {
+                let partner = self.whispers.partner.ok_or("there is no private chat: nothing was said")?;
+                (self.talked_with(partner).ok_or("who is chatted with is not known any more")?, None)
+            }
+        };
+        if person.id == self.me.author {
+            return Err("that is you".to_owned());
+        }
+        let told = self.roster.sessions_of(person.id).filter_map(|(_, session)| Some((session.since, session.sealing?)));
+        let newest = told.max_by_key(|(since, _)| *since).map(|(_, key)| key);
+        let talked = self.whispers.talks.get(&person.id).map(|talk| talk.key);
+        Ok((person, newest.or(talked).or(known_key)))
+    }
+
+    /// Somebody of whom there is a post, or something that waits.
+    fn talked_with(&self, id: Id) -> Option<Person> {
+        self.person_of(id).or_else(|| Some(self.whispers.talks.get(&id)?.person.clone()))
+    }
+
+    /// An identity by its newest name.
+    pub(super) fn person_of(&self, id: Id) -> Option<Person> {
+        let newest = self.roster.sessions_of(id).max_by_key(|(_, session)| session.since);
+        newest.map(|(_, session)| Person { id, nick: session.nick.clone() })
+    }
+
+    /// By a name: those who are here first, then those who were.
+    fn called(&self, who: &str) -> Result<Person, String> {
+        let is_other = |person: &&Person| person.id != self.me.author;
+        let here: Vec<Person> = self.roster.find(who).into_iter().filter(is_other).cloned().collect();
+        let mut found = here;
+        if found.is_empty() {
+            let people = self.roster.known_people();
+            let talked = self.whispers.talks.values().map(|talk| talk.person.clone());
+            let people: Vec<Person> = people.into_iter().chain(talked).collect();
+            let names: Names = people.iter().collect();
+            found = names.find(who).into_iter().filter(is_other).cloned().collect();
+        }
+        match found.as_slice() {
+            [person] => Ok(person.clone()),
+            [] if self.roster.find(who).iter().any(|person| person.id == self.me.author) => Err("that is you".to_owned()),
+            [] => Err(format!("nobody here is called {who}, nor was, and nobody's key begins so")),
+            people => {
+                let tagged = |person: &Person| {
+                    let other = people.iter().find(|other| other.id != person.id);
+                    format!("{}#{}", person.nick, start_of(&person.id, other.map(|other| &other.id)))
+                };
+                let tagged: Vec<String> = people.iter().map(tagged).collect();
+                Err(format!("{who} may be any of these, so say which: {}", tagged.join(", ")))
+            }
+        }
+    }
+
+    // ---- what we whisper ------------------------------------------------------------------------
+
+    /// Says something to one reader.
+    pub(super) fn whisper(&mut self, whom: &Whom, said: &Said, out: &mut Vec<Output>) {
+        if let Err(why) = self.try_whisper(whom, said, out) {
+            self.local.notice(Event::Refused(why));
+        }
+    }
+
+    fn try_whisper(&mut self, whom: &Whom, said: &Said, out: &mut Vec<Output>) -> Result<(), String> {
+        let (person, key) = self.meant(whom)?;
+        let nick = &person.nick;
+        if self.whispers.shut_out.contains(&person.id) {
+            return Err(format!("{nick} is shut out: nothing is said to them"));
+        }
+        let Some(key) = key else {
+            return Err(format!("nothing can be sealed for {nick}: their key for that has not been seen here"));
+        };
+        let now = self.now.mono;
+        let waiting_bytes = self.whispers.waiting_bytes();
+        let talk = self.whispers.talks.entry(person.id).or_insert_with(|| Talk::new(person.clone(), key, now));
+        if talk.is_full() || waiting_bytes >= WHISPERS_WAITING_BYTES_MAX {
+            return Err(format!("too much waits for {nick} already; this was not said"));
+        }
+        (talk.person, talk.key) = (person.clone(), key);
+        talk.used_at = now;
+        let (stream, number) = (self.me.session, talk.last_number + 1);
+        self.clock = self.now.wall.max(self.clock + 1);
+        let at = self.clock;
+        let (text, action, part) = (said.text.clone(), said.action, said.part);
+        let content = Content::Text(Text { stream, number, at, nick: self.config.nick.clone(), text, action, part });
+        let sealed = self.whispers.sealer.seal(person.id, &key, &content).map_err(|error| error.to_string())?;
+        talk.last_number = number;
+        talk.queue.push_back(Item { stream, number, at, sealed, since: now, kept: false, told: false });
+        self.said += 1;
+        if self.config.echo {
+            let me = Person { id: self.me.author, nick: self.config.nick.clone() };
+            let whisper = Whisper {
+                id: whisper_id(me.id, person.id, stream, number),
+                from: me,
+                to: person.clone(),
+                at,
+                text: said.text.clone(),
+                action,
+                part,
+                mine: true,
+                backlog: false,
+            };
+            self.local.whisper(Arc::new(whisper));
+        }
+        self.talk_on(person.id, out);
+        Ok(())
+    }
+
+    /// Begins or ends a private chat.
+    pub(super) fn chat(&mut self, whom: Option<&Whom>) {
+        match whom.map(|whom| self.meant(whom)).transpose() {
+            Ok(meant) => {
+                let person = meant.map(|(person, _)| person);
+                self.whispers.partner = person.as_ref().map(|person| person.id);
+                self.local.notice(Event::Chatting(person));
+            }
+            Err(why) => {
+                self.whispers.partner = None;
+                self.local.notice(Event::Refused(why));
+                self.local.notice(Event::Chatting(None));
+            }
+        }
+    }
+
+    /// The session that whispers to somebody go to: the one so far, as long as it is here; else one with a link, one that
+    /// stays, the newest.
+    fn reader(&self, id: Id, so_far: Option<FeedId>) -> Option<FeedId> {
+        let is_here = |feed: &FeedId| self.roster.is_present(feed) && !self.completion.is_hearsay(feed);
+        if so_far.is_some_and(|feed| is_here(&feed)) {
+            return so_far;
+        }
+        let sessions = self.roster.sessions_of(id).filter(|(feed, _)| is_here(feed));
+        let worth = |(feed, session): &(&FeedId, &super::session::Session)| {
+            (self.link_to(feed).is_some(), !session.passing, session.since)
+        };
+        sessions.max_by_key(worth).map(|(feed, _)| *feed)
+    }
+
+    /// Sends what may be sent to a reader now.
+    fn talk_on(&mut self, id: Id, out: &mut Vec<Output>) {
+        let so_far = self.whispers.talks.get(&id).and_then(|talk| talk.target);
+        let linked = self.links.values().any(super::links::Link::is_ready);
+        let target = self.reader(id, so_far).filter(|_| linked);
+        let Some(talk) = self.whispers.talks.get_mut(&id).filter(|talk| !talk.queue.is_empty()) else { return };
+        if talk.target != target {
+            talk.turn_to(target);
+        }
+        let Some(target) = target else {
+            return self.let_wait(id, if linked { WaitsFor::Reader } else { WaitsFor::Link });
+        };
+        let due = talk.due();
+        if due.is_empty() {
+            return;
+        }
+        if talk.under_way == 0 {
+            talk.retry_at = self.now.mono + RECEIPT_MS_MAX;
+        }
+        talk.under_way = due.end;
+        self.begin_stream(id, out);
+        self.send_whispers(id, target, due, out);
+    }
+
+    /// A stream of an earlier run, or one of which the reader may not know, is begun by a word of where it goes on.
+    fn begin_stream(&mut self, id: Id, out: &mut Vec<Output>) {
+        let session = self.me.session;
+        let Some(talk) = self.whispers.talks.get_mut(&id).filter(|talk| !talk.begun) else { return };
+        talk.begun = true;
+        let Some(first) = talk.queue.front() else { return };
+        if first.stream == session && first.number == 1 {
+            return;
+        }
+        let content = Content::Begin { stream: first.stream, number: first.number, session };
+        let (Some(target), key) = (talk.target, talk.key) else { return };
+        self.seal_and_send(target, &key, &content, None, out);
+    }
+
+    fn send_whispers(&mut self, id: Id, target: FeedId, which: std::ops::Range<usize>, out: &mut Vec<Output>) {
+        let way = self.way_to(id, target);
+        let Some(talk) = self.whispers.talks.get_mut(&id) else { return };
+        talk.way = Some(way);
+        talk.used_at = self.now.mono;
+        let sealed: Vec<_> = talk.queue.range(which).map(|item| item.sealed.clone()).collect();
+        for sealed in sealed {
+            self.send_sealed(target, sealed, way, out);
+        }
+        self.seek_reader(id, target);
+        self.name_way(id);
+    }
+
+    /// They wait, on the disk, and their sender is told so once.
+    fn let_wait(&mut self, id: Id, why: WaitsFor) {
+        self.keep_letters(id, 0);
+        let me = self.me.author;
+        let Some(talk) = self.whispers.talks.get_mut(&id) else { return };
+        let untold = talk.queue.iter_mut().filter(|item| !item.told);
+        let ids: Vec<String> = untold
+            .map(|item| {
+                item.told = true;
+                whisper_id(me, id, item.stream, item.number)
+            })
+            .collect();
+        if !ids.is_empty() {
+            self.local.notice(Event::Waiting { to: talk.person.clone(), ids, why });
+        }
+    }
+
+    /// Has those kept that have waited for so long.
+    fn keep_letters(&mut self, id: Id, waited_ms: u64) {
+        let now = self.now.mono;
+        let Some(talk) = self.whispers.talks.get_mut(&id).filter(|_| self.config.keep) else { return };
+        for item in talk.queue.iter_mut().filter(|item| !item.kept && now >= item.since + waited_ms) {
+            item.kept = true;
+            self.whispers.notes.push(Note::Waits(Letter {
+                to: id,
+                nick: talk.person.nick.clone(),
+                key: talk.key,
+                stream: item.stream,
+                number: item.number,
+                at: item.at,
+                sealed: item.sealed.clone(),
+            }));
+        }
+    }
+
+    /// What is due by the clock.
+    pub(super) fn whispers_due(&mut self, out: &mut Vec<Output>) {
+        self.find_pipe_reader(out);
+        let waiting = self.whispers.talks.iter().filter(|(_, talk)| !talk.queue.is_empty());
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.talk_on(id, out);
+            self.try_again(id, out);
+            self.keep_letters(id, WHISPER_KEPT_AFTER_MS);
+            self.name_way(id);
+        }
+        self.probes_due();
+    }
+
+    /// No receipt has come in time: the first ones go again, over all links.
+    fn try_again(&mut self, id: Id, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        let Some(talk) = self.whispers.talks.get_mut(&id) else { return };
+        let Some(target) = talk.target.filter(|_| talk.under_way > 0 && now >= talk.retry_at) else { return };
+        talk.fail(now);
+        talk.floods_until = now + crate::limits::WHISPER_FLOODS_MS;
+        talk.begun = talk.queue.front().is_some_and(|item| item.stream == self.me.session);
+        let (tries, again) = (talk.tries, talk.under_way.min(WHISPERS_AGAIN_MAX));
+        self.begin_stream(id, out);
+        self.send_whispers(id, target, 0..again, out);
+        if tries > TRIES_UNTOLD {
+            self.let_wait(id, WaitsFor::Answer);
+        }
+    }
+
+    /// A link is gone: what was under way over it is sent another way at once.
+    pub(super) fn whispers_lost(&mut self, link: LinkId) {
+        let is_over = |talk: &Talk| match talk.way {
+            Some(talk::Way::Through(carrier)) => carrier == link,
+            Some(talk::Way::Direct) => talk.target.is_some_and(|target| self.link_to(&target).is_none()),
+            _ => false,
+        };
+        let ids: Vec<Id> = self.whispers.talks.iter().filter(|(_, talk)| is_over(talk)).map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(talk) = self.whispers.talks.get_mut(&id) else { continue };
+            // The next tick sends them.
+            let target = talk.target;
+            talk.turn_to(target);
+            talk.way = None;
+        }
+    }
+
+    /// A link has come up: whatever waits for an answer is tried again over it.
+    pub(super) fn whispers_retried(&mut self) {
+        let now = self.now.mono;
+        for talk in self.whispers.talks.values_mut().filter(|talk| talk.tries > 1) {
+            talk.retry_at = talk.retry_at.min(now + 100);
+        }
+    }
+
+    // ---- what comes -----------------------------------------------------------------------------
+
+    /// Something was sealed for us.
+    fn opened(&mut self, opened: Opened, back: Return, out: &mut Vec<Output>) {
+        let Opened { from, key, content } = opened;
+        match content {
+            Content::Text(text) => self.text_arrived(from, text, back, out),
+            Content::Begin { stream, number, session } => self.begin_arrived((from, stream), number, session, back),
+            Content::Heard { stream, number } => self.receipt_arrived(from, stream, number, out),
+            Content::Refused { stream, number } => self.refusal_arrived(from, stream, number, out),
+            Content::Ping { token, .. } => {
+                if !self.whispers.shut_out.contains(&from) {
+                    self.answer_whisper(back, &key, &Content::Pong { token }, out);
+                }
+            }
+            Content::Pong { token } => self.pong_arrived(from, token),
+            Content::Unknown => {}
+        }
+    }
+
+    fn text_arrived(&mut self, from: Id, text: Text, back: Return, out: &mut Vec<Output>) {
+        let id = (from, text.stream);
+        let wall = self.now.wall;
+        let is_timely = text.at <= wall + POST_AHEAD_MS_MAX && text.at + WHISPER_AGE_MS_MAX + POST_AHEAD_MS_MAX > wall;
+        if self.whispers.shut_out.contains(&from) || !is_timely {
+            let refused = Content::Refused { stream: text.stream, number: text.number };
+            return self.answer_whisper(back, &back.key, &refused, out);
+        }
+        let has_room = self.whispers.hearing.has_room_for_early(from);
+        let is_behind = self.whispers.hearing.unshown_bytes >= WHISPERS_UNSHOWN_BYTES_MAX;
+        let stream = self.whispers.hearing.stream(id);
+        stream.back = Some(back);
+        if text.number != stream.next || is_behind {
+            // One that was shown is confirmed again; of one that comes early its sender hears how far it has come.
+            stream.owed = true;
+            if text.number > stream.next && has_room {
+                stream.early.insert(text.number, text);
+            }
+            return;
+        }
+        self.queue_text(from, text);
+        self.queue_early(id);
+        self.keep_link_to(from, back.session);
+    }
+
+    /// Those that waited for what has come.
+    fn queue_early(&mut self, id: StreamId) {
+        while let Some(stream) = self.whispers.hearing.streams.get_mut(&id) {
+            let Some(text) = stream.early.remove(&stream.next) else { break };
+            self.queue_text(id.0, text);
+        }
+    }
+
+    fn queue_text(&mut self, from: Id, text: Text) {
+        let stream = self.whispers.hearing.stream((from, text.stream));
+        stream.next = text.number + 1;
+        stream.at = stream.at.max(text.at);
+        self.whispers.hearing.unshown_bytes += text.text.len();
+        self.whispers.last = Some(from);
+        self.clock = self.clock.max(text.at.min(self.now.wall + crate::limits::CLOCK_AHEAD_MS_MAX));
+        let me = Person { id: self.me.author, nick: self.config.nick.clone() };
+        let whisper = Whisper {
+            id: whisper_id(from, me.id, text.stream, text.number),
+            from: Person { id: from, nick: text.nick },
+            to: me,
+            at: text.at,
+            text: text.text,
+            action: text.action,
+            part: text.part,
+            mine: false,
+            backlog: text.at < self.started.wall,
+        };
+        self.local.whisper(Arc::new(whisper));
+    }
+
+    fn begin_arrived(&mut self, id: StreamId, number: u64, session: u64, back: Return) {
+        if self.whispers.shut_out.contains(&id.0) {
+            return;
+        }
+        let stream = self.whispers.hearing.stream(id);
+        stream.told_session = Some(session);
+        stream.back = Some(back);
+        if number > stream.next {
+            stream.early = stream.early.split_off(&number);
+            stream.next = number;
+            // What was queued before is shown all the same.
+            self.whispers.hearing.skip(id, number - 1);
+            self.queue_early(id);
+        }
+    }
+
+    /// The user's side has taken one.
+    pub(super) fn whisper_shown(&mut self, whisper: &Whisper) {
+        if !whisper.mine
+            && let Some((stream, number)) = stream_of(&whisper.id)
+        {
+            self.whispers.hearing.shown((whisper.from.id, stream), number, whisper.text.len());
+        }
+    }
+
+    /// What was shown is kept, then confirmed.
+    pub(super) fn answer_whispers(&mut self, out: &mut Vec<Output>) {
+        let keep = self.config.keep;
+        let mut notes = std::mem::take(&mut self.whispers.notes);
+        let mut token = None;
+        if self.whispers.owe_answers() {
+            let hearing = &mut self.whispers.hearing;
+            hearing.is_due = false;
+            let mut streams = Vec::new();
+            for (id, stream) in hearing.streams.iter_mut().filter(|(_, stream)| stream.shown > stream.asked) {
+                stream.asked = stream.shown;
+                if keep {
+                    notes.push(Note::Heard(Heard { from: id.0, stream: id.1, number: stream.shown, at: stream.at }));
+                    streams.push((*id, stream.shown));
+                } else {
+                    stream.kept = stream.shown;
+                }
+            }
+            if !streams.is_empty() {
+                token = Some(self.whispers.next_token);
+                self.whispers.keeping = Some((self.whispers.next_token, streams));
+                self.whispers.next_token += 1;
+            }
+        }
+        if !notes.is_empty() && keep {
+            out.push(Output::Keep { notes, token });
+        }
+        self.send_receipts(out);
+    }
+
+    /// The disk has it, or cannot have it.
+    pub(super) fn whispers_kept(&mut self, token: u64) {
+        let Some((_, streams)) = self.whispers.keeping.take_if(|(asked, _)| *asked == token) else { return };
+        for (id, number) in streams {
+            if let Some(stream) = self.whispers.hearing.streams.get_mut(&id) {
+                stream.kept = stream.kept.max(number);
+                stream.owed = true;
+            }
+        }
+    }
+
+    fn send_receipts(&mut self, out: &mut Vec<Output>) {
+        let keeping = self.whispers.keeping.is_some();
+        let streams = self.whispers.hearing.streams.iter_mut();
+        // One whose newest is being kept gets its receipt then.
+        let due = streams.filter(|(_, stream)| stream.owed && !(keeping && stream.asked > stream.kept));
+        let due: Vec<(StreamId, u64, Return, Option<u64>)> = due
+            .filter_map(|(id, stream)| {
+                stream.owed = false;
+                Some((*id, stream.kept, stream.back?, stream.told_session))
+            })
+            .collect();
+        for ((from, stream), number, back, told_session) in due {
+            let told = told_session.unwrap_or(stream);
+            let session = self.reader(from, Some(FeedId { author: from, session: told }));
+            let back = Return { session: session.unwrap_or(back.session), ..back };
+            self.answer_whisper(back, &back.key, &Content::Heard { stream, number }, out);
+        }
+    }
+
+    fn receipt_arrived(&mut self, from: Id, stream: u64, number: u64, out: &mut Vec<Output>) {
+        let now = self.now.mono;
+        let Some(talk) = self.whispers.talks.get_mut(&from) else { return };
+        let confirmed = talk.confirm(stream, number);
+        if confirmed.is_empty() {
+            // The reader does not know where the stream goes on.
+            if talk.queue.front().is_some_and(|first| first.stream == stream && first.number > number + 1) && talk.begun {
+                talk.begun = false;
+                self.begin_stream(from, out);
+            }
+            return;
+        }
+        talk.progress(now);
+        self.settled(from, &confirmed);
+        self.talk_on(from, out);
+    }
+
+    fn refusal_arrived(&mut self, from: Id, stream: u64, number: u64, out: &mut Vec<Output>) {
+        let Some(talk) = self.whispers.talks.get_mut(&from) else { return };
+        // Not what was never asked.
+        if talk.queue.front().is_none_or(|first| first.stream != stream) {
+            return;
+        }
+        let refused = talk.confirm(stream, number);
+        talk.progress(self.now.mono);
+        self.gave_up(from, &refused, NotHeard::Refused);
+        self.talk_on(from, out);
+    }
+
+    /// The reader has shown these.
+    fn settled(&mut self, to: Id, confirmed: &[Item]) {
+        self.forget_kept(to, confirmed);
+        let Some(person) = self.whispers.talks.get(&to).map(|talk| talk.person.clone()) else { return };
+        let ids = confirmed.iter().map(|item| whisper_id(self.me.author, to, item.stream, item.number)).collect();
+        let since = confirmed.first().map_or(0, |item| item.at);
+        self.local.notice(Event::Heard { to: person, ids, since });
+    }
+
+    fn gave_up(&mut self, to: Id, items: &[Item], why: NotHeard) {
+        self.forget_kept(to, items);
+        let Some(person) = self.whispers.talks.get(&to).map(|talk| talk.person.clone()) else { return };
+        let ids: Vec<String> =
+            items.iter().map(|item| whisper_id(self.me.author, to, item.stream, item.number)).collect();
+        if !ids.is_empty() {
+            self.local.notice(Event::Unheard { to: person, ids, why });
+        }
+    }
+
+    fn forget_kept(&mut self, to: Id, items: &[Item]) {
+        if let Some(last) = items.iter().rev().find(|item| item.kept) {
+            self.whispers.notes.push(Note::Over { to, stream: last.stream, number: last.number });
+        }
+    }
+
+    /// Once a minute: what has waited too long is given up, what can be forgotten is.
+    pub(super) fn clean_up_whispers(&mut self, out: &mut Vec<Output>) {
+        let (now, wall) = (self.now.mono, self.now.wall);
+        self.whispers.hearing.clean_up(wall);
+        let expired = |item: &Item| item.at + WHISPER_AGE_MS_MAX < wall;
+        let mut old: VecDeque<(Id, Vec<Item>)> = VecDeque::new();
+        for (id, talk) in &mut self.whispers.talks {
+            let mut given_up = Vec::new();
+            while let Some(item) = talk.queue.pop_front_if(|item| expired(item)) {
+                given_up.push(item);
+            }
+            if !given_up.is_empty() {
+                let target = talk.target;
+                talk.turn_to(target);
+                old.push_back((*id, given_up));
+            }
+        }
+        for (id, items) in old {
+            self.gave_up(id, &items, NotHeard::TooOld);
+            self.talk_on(id, out);
+        }
+        let Self { whispers, .. } = self;
+        let (partner, last) = (whispers.partner, whispers.last);
+        // The stream's numbers go on as long as the run.
+        whispers.talks.retain(|id, talk| {
+            talk.last_number > 0 || !talk.queue.is_empty() || Some(*id) == partner || Some(*id) == last
+                || now < talk.used_at + WHISPER_LINK_MS
+        });
+    }
+
+    // ---- a pipe to one reader -------------------------------------------------------------------
+
+    /// Finds the reader of all that is piped in, or gives up.
+    fn find_pipe_reader(&mut self, out: &mut Vec<Output>) {
+        let Pipe::Sought(who) = &self.whispers.pipe else { return };
+        let who = who.clone();
+        let has_waited = self.now.mono >= self.started.mono + self.config.wait_ms;
+        let is_told = self.completion.is_complete() || has_waited;
+        match self.meant(&Whom::Called(who)) {
+            Ok((person, Some(_))) if self.reader(person.id, None).is_some() || !self.config.passing => {
+                self.whispers.pipe = Pipe::Found(person.id);
+            }
+            Ok((person, _)) if has_waited && self.config.passing => {
+                self.give_up_pipe(&format!("{} is not here", person.nick), out);
+            }
+            Err(why) if has_waited && self.config.passing && is_told => self.give_up_pipe(&why, out),
+            _ => {}
+        }
+    }
+
+    fn give_up_pipe(&mut self, why: &str, out: &mut Vec<Output>) {
+        self.whispers.pipe = Pipe::Room;
+        self.local.notice(Event::Refused(why.to_owned()));
+        self.leave("", Outcome::Unconfirmed, out);
+    }
+
+    /// Whether more of a pipe to one reader may be taken.
+    pub(super) fn may_whisper(&self) -> bool {
+        let Pipe::Found(id) = self.whispers.pipe else { return false };
+        let waiting = self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len());
+        waiting < WHISPERS_WAITING_MAX / 4
+    }
+
+    /// Says what was piped in to its reader.
+    pub(super) fn say_to_reader(&mut self, said: &Said, out: &mut Vec<Output>) {
+        let Pipe::Found(id) = self.whispers.pipe else { return };
+        if let Some(person) = self.talked_with(id) {
+            self.whisper(&Whom::Known(person, None), said, out);
+        }
+    }
+
+    /// How a pipe to one reader stands: who that is, and how many are not confirmed. `None` while it is sought.
+    pub(super) fn pipe_reader(&self) -> Option<(Person, usize)> {
+        let Pipe::Found(id) = self.whispers.pipe else { return None };
+        Some((self.talked_with(id)?, self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len())))
+    }
+
+    // ---- the end --------------------------------------------------------------------------------
+
+    /// The run ends: what waits is kept, or its sender told.
+    pub(super) fn end_whispers(&mut self) {
+        let ids: Vec<Id> = self.whispers.talks.keys().copied().collect();
+        for id in ids {
+            self.keep_letters(id, 0);
+            if !self.config.keep {
+                let left: Vec<Item> =
+                    self.whispers.talks.get_mut(&id).map(|talk| talk.queue.drain(..).collect()).unwrap_or_default();
+                self.gave_up(id, &left, NotHeard::Ended);
+            }
+        }
+        let waiting = self.whispers.waiting();
+        if waiting > 0 {
+            let told = if waiting == 1 { "1 private message waits".to_owned() } else { format!("{waiting} private messages wait") };
+            self.local.notice(Event::Warning(format!("{told} for the next run")));
+        }
+    }
+}
+
+/// What tells a whisper from all others.
+fn whisper_id(from: Id, to: Id, stream: u64, number: u64) -> String {
+    format!("{from}/{to}/{stream}/{number}")
+}
+
+/// The stream and the number of a whisper.
+fn stream_of(id: &str) -> Option<(u64, u64)> {
+    let mut parts = id.rsplit('/');
+    let number = parts.next()?.parse().ok()?;
+    Some((parts.next()?.parse().ok()?, number))
+}
+
+/// The name by which somebody is told before anything is known of them.
+pub(super) fn nameless(id: Id) -> Person {
+    let nick = Nick::new(&id.short()).unwrap_or_else(|_| unreachable!("digits are a nick"));
+    Person { id, nick }
+}

@@ -1,0 +1,129 @@
+//! What others whisper to this node: up to where each stream has come, and what has come early.
+//!
+//! A whisper is queued for the user as the next of its stream. It counts as shown when the user's side has taken it, then
+//! that is kept, then its sender gets a receipt. So what was confirmed was seen, and a copy that comes later, even after a
+//! restart, is not seen again.
+
+use std::collections::BTreeMap;
+
+use crate::identity::Id;
+use crate::limits::{
+    WHISPER_REMEMBERED_MS, WHISPER_STREAMS_MAX, WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX,
+};
+use crate::room::LinkId;
+use crate::wire::record::FeedId;
+use crate::wire::seal::{SealingKey, Text};
+
+use super::Heard;
+
+/// A sender's stream: of one of its sessions, to this node.
+pub(super) type StreamId = (Id, u64);
+
+/// Where an answer goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Return {
+    /// The sender's key.
+    pub(super) key: SealingKey,
+    /// The sender's session.
+    pub(super) session: FeedId,
+    /// The link over which the question came.
+    pub(super) link: LinkId,
+    /// It came over all links, so the answer does.
+    pub(super) flood: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// The number that comes next.
+    pub(super) next: u64,
+    /// The last that was shown,
+    pub(super) shown: u64,
+    /// that is being kept,
+    pub(super) asked: u64,
+    /// and that is.
+    pub(super) kept: u64,
+    /// When the newest of it was said.
+    pub(super) at: u64,
+    pub(super) early: BTreeMap<u64, Text>,
+    /// Where the next receipt goes; `None` before something has come in this run.
+    pub(super) back: Option<Return>,
+    /// The session that waits for it, where the sender has said so.
+    pub(super) told_session: Option<u64>,
+    /// A receipt is owed.
+    pub(super) owed: bool,
+}
+
+impl Stream {
+    fn from(number: u64) -> Self {
+        Self { next: number + 1, shown: number, asked: number, kept: number, ..Self::default() }
+    }
+}
+
+/// All streams.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    pub(super) streams: BTreeMap<StreamId, Stream>,
+    /// What the user's side has not taken yet, in bytes.
+    pub(super) unshown_bytes: usize,
+    /// Something was shown and is not kept.
+    pub(super) is_due: bool,
+}
+
+impl Hearing {
+    /// Takes up what an earlier run remembers.
+    pub(super) fn take_up(&mut self, heard: &Heard) {
+        let mut stream = Stream::from(heard.number);
+        stream.at = heard.at;
+        self.streams.insert((heard.from, heard.stream), stream);
+    }
+
+    /// A sender's stream, known or new. Of too many those go whose last whisper is oldest, the sender's own first.
+    pub(super) fn stream(&mut self, id: StreamId) -> &mut Stream {
+        if !self.streams.contains_key(&id) {
+            let (from, _) = id;
+            let of_sender = || self.streams.range((from, 0)..=(from, u64::MAX));
+            let settled = |(_, stream): &(&StreamId, &Stream)| stream.shown + 1 == stream.next;
+            let oldest = if of_sender().count() >= WHISPER_STREAMS_PER_SENDER_MAX {
+                of_sender().filter(settled).min_by_key(|(_, stream)| stream.at).map(|(id, _)| *id)
+            } else if self.streams.len() >= WHISPER_STREAMS_MAX {
+                self.streams.iter().filter(settled).min_by_key(|(_, stream)| stream.at).map(|(id, _)| *id)
+            } else {
+                None
+            };
+            if let Some(oldest) = oldest {
+                self.streams.remove(&oldest);
+            }
+        }
+        self.streams.entry(id).or_insert_with(|| Stream::from(0))
+    }
+
+    /// Whether one more of a sender may wait for its turn.
+    pub(super) fn has_room_for_early(&self, from: Id) -> bool {
+        let early = self.streams.range((from, 0)..=(from, u64::MAX)).map(|(_, stream)| stream.early.len());
+        early.sum::<usize>() < WHISPERS_EARLY_MAX
+    }
+
+    /// The user's side has taken one.
+    pub(super) fn shown(&mut self, id: StreamId, number: u64, bytes: usize) {
+        self.unshown_bytes = self.unshown_bytes.saturating_sub(bytes);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.shown = stream.shown.max(number);
+            stream.owed = true;
+            self.is_due = true;
+        }
+    }
+
+    /// What comes before the next number never comes; what of it waits to be shown is.
+    pub(super) fn skip(&mut self, id: StreamId, number: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.shown < number {
+            (stream.shown, stream.asked, stream.kept) = (number, number, number);
+        }
+    }
+
+    /// Forgets what nobody can play again any more.
+    pub(super) fn clean_up(&mut self, wall: u64) {
+        let oldest = wall.saturating_sub(WHISPER_REMEMBERED_MS);
+        self.streams.retain(|_, stream| stream.at >= oldest || stream.shown + 1 != stream.next);
+    }
+}
