@@ -781,8 +781,10 @@ pub const TICK_MS: u64 = 50;
 
 const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 512 <= FRAME_BYTES_MAX, "an envelope fits a frame");
-const _: () = assert!(WHISPER_TEXT_BYTES_MAX + 640 <= WHISPER_PLAIN_BYTES_MAX, "a whisper with all around it is sealed");
-const _: () = assert!(WHISPER_AGE_MS_MAX + 2 * POST_AHEAD_MS_MAX < WHISPER_REMEMBERED_MS, "what is shown is remembered");
+const _: () =
+    assert!(WHISPER_TEXT_BYTES_MAX + 640 <= WHISPER_PLAIN_BYTES_MAX, "a whisper with all around it is sealed");
+const _: () =
+    assert!(WHISPER_AGE_MS_MAX + 2 * POST_AHEAD_MS_MAX < WHISPER_REMEMBERED_MS, "what is shown is remembered");
 const _: () = assert!(FEEDS_PER_PAGE_MAX * 110 + 64 <= FRAME_BYTES_MAX, "a full page fits a frame");
 const _: () = assert!(NOISE_PAYLOAD_BYTES + 16 <= u16::MAX as usize, "a message's length fits its two bytes");
 const _: () = assert!(u16::MAX as usize + 2 <= READ_BYTES_MAX, "the read buffer holds the longest message");

@@ -140,9 +140,7 @@ impl RunError {
             | RunError::Identity(_)
             | RunError::Nobody
             | RunError::NotPiped
-            | RunError::NoHistory { .. } => {
-                EXIT_CONFIGURATION
-            }
+            | RunError::NoHistory { .. } => EXIT_CONFIGURATION,
             RunError::History(_) | RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => {
                 exit_code(Outcome::Failed)
             }

@@ -122,9 +122,7 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Unheard { to, ids, why } => {
             ("undelivered", json!({ "ids": ids, "to": person(to), "why": notice::not_heard(*why) }))
         }
-        Event::Way { to, through } => {
-            ("way", json!({ "to": person(to), "through": through.as_ref().map(person) }))
-        }
+        Event::Way { to, through } => ("way", json!({ "to": person(to), "through": through.as_ref().map(person) })),
         Event::Chatting(with) => ("chat", json!({ "with": with.as_ref().map(person) })),
         Event::Pinged { who, took_ms, through } => {
             ("pong", json!({ "from": person(who), "ms": took_ms, "through": through.as_ref().map(person) }))

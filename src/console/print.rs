@@ -160,7 +160,14 @@ impl Printer {
 
     fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) {
         let Body::Say { action, part, .. } = post.body else { return };
-        let line = Line { source: (post.feed, None), name: self.naming.name(&Person::of(post)), at: post.at, action, part, dated };
+        let line = Line {
+            source: (post.feed, None),
+            name: self.naming.name(&Person::of(post)),
+            at: post.at,
+            action,
+            part,
+            dated,
+        };
         self.line(&line, &post.text(), shown);
     }
 

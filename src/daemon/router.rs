@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bo
 
 use crate::limits::{GATHERED_LINKS_MIN, HISTORY_BATCH_BYTES_MAX, TICK_MS};
 use crate::room::event::{Event, Outcome};
-use crate::room::{Acquaintance, Config, Note, DialFailure, DialId, Input, LinkId, Output, Room};
+use crate::room::{Acquaintance, Config, DialFailure, DialId, Input, LinkId, Note, Output, Room};
 use crate::wire::Frame;
 use crate::wire::end::End;
 use crate::wire::record::{Channel, Control, Post};

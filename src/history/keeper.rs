@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
-use super::month::{self, Month};
 use super::letters::Journal;
+use super::month::{self, Month};
 use super::{line, lock, peers};
 use crate::daemon::Keepsake;
 use crate::limits::{

@@ -87,7 +87,8 @@ fn read(folder: &Path) -> State {
     };
     let mut damaged = 0;
     // Behind the last newline nothing stands, or a line that was not written to its end.
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| bytes.get(..end).unwrap_or_default());
+    let whole =
+        bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| bytes.get(..end).unwrap_or_default());
     for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(note) => state.apply(note),

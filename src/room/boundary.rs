@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::identity::{Id, Identity};
 use crate::wire::Frame;
 use crate::wire::end::End;
-use crate::wire::seal::Chance;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
+use crate::wire::seal::Chance;
 
 use super::event::{Command, Outcome, Said};
 use super::{Acquaintance, DialId, LinkId, Note, Reach, Target};

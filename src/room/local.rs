@@ -168,9 +168,7 @@ impl Local {
             | Event::Refused(_)
             | Event::Unheard { .. }
             | Event::Chatting(_)
-            | Event::Ended(_) => {
-                Item::Word(Box::new(event))
-            }
+            | Event::Ended(_) => Item::Word(Box::new(event)),
             event => Item::Notice(self.notices.push(event)),
         };
         self.items.push_back(item);

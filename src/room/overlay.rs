@@ -281,7 +281,9 @@ impl Overlay {
                 retries -= 1;
             }
         }
-        for candidate in self.sought.keys().filter(|_| self.reach != Reach::NamedOnly).filter_map(|it| self.rings.find(it)) {
+        for candidate in
+            self.sought.keys().filter(|_| self.reach != Reach::NamedOnly).filter_map(|it| self.rings.find(it))
+        {
             chosen.entry(candidate.session).or_insert_with(|| Arc::clone(&candidate.addresses));
         }
         (chosen, free_again_at)

@@ -15,7 +15,7 @@ use crate::limits::{
     WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_BYTES_MAX, WHISPERS_WAITING_MAX,
 };
 use crate::wire::record::{FeedId, Nick};
-use crate::wire::seal::{Content, Opened, SealingKey, Sealer, Text};
+use crate::wire::seal::{Content, Opened, Sealer, SealingKey, Text};
 
 use super::event::{Event, NotHeard, Outcome, Person, Said, WaitsFor, Whisper, Whom};
 use super::names::{Names, start_of};
@@ -113,6 +113,11 @@ impl Whispers {
 }
 
 impl Room {
+    /// How many whispers of ours wait for their readers.
+    pub fn whispers_waiting(&self) -> usize {
+        self.whispers.waiting()
+    }
+
     /// Takes up what earlier runs have left.
     pub(super) fn take_up_letters(&mut self, letters: &Letters) {
         for letter in &letters.waiting {
@@ -145,7 +150,8 @@ impl Room {
         if person.id == self.me.author {
             return Err("that is you".to_owned());
         }
-        let told = self.roster.sessions_of(person.id).filter_map(|(_, session)| Some((session.since, session.sealing?)));
+        let told =
+            self.roster.sessions_of(person.id).filter_map(|(_, session)| Some((session.since, session.sealing?)));
         let newest = told.max_by_key(|(since, _)| *since).map(|(_, key)| key);
         let talked = self.whispers.talks.get(&person.id).map(|talk| talk.key);
         Ok((person, newest.or(talked).or(known_key)))
@@ -176,7 +182,9 @@ impl Room {
         }
         match found.as_slice() {
             [person] => Ok(person.clone()),
-            [] if self.roster.find(who).iter().any(|person| person.id == self.me.author) => Err("that is you".to_owned()),
+            [] if self.roster.find(who).iter().any(|person| person.id == self.me.author) => {
+                Err("that is you".to_owned())
+            }
             [] => Err(format!("nobody here is called {who}, nor was, and nobody's key begins so")),
             people => {
                 let tagged = |person: &Person| {
@@ -579,7 +587,8 @@ impl Room {
         let confirmed = talk.confirm(stream, number);
         if confirmed.is_empty() {
             // The reader does not know where the stream goes on.
-            if talk.queue.front().is_some_and(|first| first.stream == stream && first.number > number + 1) && talk.begun {
+            if talk.queue.front().is_some_and(|first| first.stream == stream && first.number > number + 1) && talk.begun
+            {
                 talk.begun = false;
                 self.begin_stream(from, out);
             }
@@ -652,7 +661,10 @@ impl Room {
         let (partner, last) = (whispers.partner, whispers.last);
         // The stream's numbers go on as long as the run.
         whispers.talks.retain(|id, talk| {
-            talk.last_number > 0 || !talk.queue.is_empty() || Some(*id) == partner || Some(*id) == last
+            talk.last_number > 0
+                || !talk.queue.is_empty()
+                || Some(*id) == partner
+                || Some(*id) == last
                 || now < talk.used_at + WHISPER_LINK_MS
         });
     }
@@ -719,7 +731,11 @@ impl Room {
         }
         let waiting = self.whispers.waiting();
         if waiting > 0 {
-            let told = if waiting == 1 { "1 private message waits".to_owned() } else { format!("{waiting} private messages wait") };
+            let told = if waiting == 1 {
+                "1 private message waits".to_owned()
+            } else {
+                format!("{waiting} private messages wait")
+            };
             self.local.notice(Event::Warning(format!("{told} for the next run")));
         }
     }

@@ -10,13 +10,16 @@ use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT, TICK_MS};
 use hobnob::room::event::{Command, Event, Outcome, Said};
 use hobnob::room::intake::{Seen, read_frame};
-use hobnob::room::{Acquaintance, Arrival, Config, DialId, Input, LinkId, Now, Output, Past, Reach, Room, Target};
+use hobnob::room::{
+    Acquaintance, Arrival, Config, DialId, Input, LinkId, Note, Now, Output, Past, Reach, Room, Target,
+};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
 use hobnob::wire::record::{
     Ack, Channel, Control, Domain, Draft, Entry, FeedId, Header, Hello, Label, Mode, Nick, Post,
 };
+use hobnob::wire::seal::Chance;
 
 /// 2026 or so: the wall clock at the start of every test.
 pub(crate) const WALL_START: u64 = 1_790_000_000_000;
@@ -134,6 +137,8 @@ pub(crate) struct Hand {
     pub(crate) outcome: Option<Outcome>,
     /// What it last wanted to be remembered, and how often it wanted something.
     pub(crate) remembered: (Vec<Acquaintance>, usize),
+    /// What it wanted to be kept of whispers.
+    pub(crate) notes: Vec<Note>,
     /// Links whose sockets take nothing.
     pub(crate) stuck: BTreeSet<LinkId>,
     /// Leave events in the room, as a stalled terminal does.
@@ -189,6 +194,7 @@ impl Hand {
             events: Vec::new(),
             outcome: None,
             remembered: (Vec::new(), 0),
+            notes: Vec::new(),
             stuck: BTreeSet::new(),
             unread: false,
             seen: Seen::default(),
@@ -206,7 +212,7 @@ impl Hand {
     }
 
     fn take(&mut self, out: Vec<Output>) {
-        let mut drained = Vec::new();
+        let (mut drained, mut kept) = (Vec::new(), Vec::new());
         for output in out {
             match output {
                 Output::Send { links, frames } => {
@@ -224,16 +230,26 @@ impl Hand {
                 Output::Dial { dial, target } => self.dials.push((dial, target)),
                 Output::Seen { feed, number, tail } => self.seen.note(feed, number, tail),
                 Output::Remember(peers) => self.remembered = (peers, self.remembered.1 + 1),
+                Output::Keep { notes, token } => {
+                    self.notes.extend(notes);
+                    kept.extend(token);
+                }
                 Output::End(outcome) => self.outcome = Some(outcome),
             }
         }
         for (link, bytes) in drained {
             self.input(Input::Drained { link, bytes });
         }
+        for token in kept {
+            self.input(Input::Kept { token });
+        }
         while !self.unread
             && let Some(event) = self.room.next_event()
         {
             self.events.push(event);
+        }
+        if !self.unread && self.room.owes_answers() && self.outcome.is_none() {
+            self.input(Input::Shown);
         }
     }
 

@@ -13,7 +13,7 @@ use hobnob::wire::record::{Body, FeedId, Post};
 use super::hand::{Author, Hand, Sent, WALL_START, config, controls_of, posts_of, says};
 
 fn past(posts: &[Arc<Post>]) -> Past {
-    Past { posts: posts.to_vec(), ends: Vec::new() }
+    Past { posts: posts.to_vec(), ends: Vec::new(), ..Past::default() }
 }
 
 /// What was shown as said earlier.
@@ -98,7 +98,7 @@ fn a_hole_in_what_was_kept_is_passed_on_as_one() {
 fn an_end_counts_as_seen_and_what_follows_it_is_new() {
     let (mut alice, dave) = (Author::new(2, "alice"), Author::new(4, "dave"));
     let posts = says(&mut alice, 5, 10);
-    let mut bob = Hand::resume(config(1), &Past { posts: Vec::new(), ends: vec![posts[4].clone()] });
+    let mut bob = Hand::resume(config(1), &Past { posts: Vec::new(), ends: vec![posts[4].clone()], ..Past::default() });
     let d = bob.link(&dave, &[alice.entry(5)]);
     assert!(!controls_of(&bob.sent(d)).contains(&alice.want(1)));
     bob.pass_alive(3_000, &[d]);

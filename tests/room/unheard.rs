@@ -15,7 +15,7 @@ const ROUND_MS: u64 = LOST_AFTER_MS + LOST_JITTER_MS + 2 * LOST_GRACE_MS;
 /// Bob is back with a disk on which these are present.
 fn back(members: &mut [Author], config: Config) -> Hand {
     let posts: Vec<Arc<Post>> = members.iter_mut().map(Author::join).collect();
-    Hand::resume(config, &Past { posts, ends: Vec::new() })
+    Hand::resume(config, &Past { posts, ends: Vec::new(), ..Past::default() })
 }
 
 /// Whom bob claims to be lost, in order, as somebody hears it over a link.
@@ -100,11 +100,12 @@ fn one_who_is_dialled_in_vain_is_doubted_whoever_speaks_for_the_others() {
     let mut alice = Author::new(2, "alice");
     let mut carol = Author::new(3, "carol");
     let addr = "10.0.0.3:4646".parse().unwrap();
-    let posts = vec![alice.join(), carol.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None })];
+    let posts =
+        vec![alice.join(), carol.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None })];
     let claimed = |remembered: Vec<Acquaintance>, answers: bool| {
         let listening = Some("10.0.0.1:4646".parse().unwrap());
         let config = Config { reach: Reach::Dialable, listening, remembered, ..config(1) };
-        let mut bob = Hand::resume(config, &Past { posts: posts.clone(), ends: Vec::new() });
+        let mut bob = Hand::resume(config, &Past { posts: posts.clone(), ends: Vec::new(), ..Past::default() });
         let mut carol = Author { next: 2, ..Author::new(3, "carol") };
         let a = bob.level_link(&Author::new(2, "alice"));
         let (mut failed, mut told) = (0, 0);

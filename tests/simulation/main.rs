@@ -15,6 +15,7 @@
 mod comeback;
 mod cut;
 mod hub;
+mod whisper;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

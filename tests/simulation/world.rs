@@ -20,10 +20,11 @@ use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::FrameBuffer;
 use hobnob::wire::record::{Beat, Domain, FeedId, Mode, Nick};
+use hobnob::wire::seal::Chance;
 
 use digest::Digest;
 use liar::Liar;
-use user::{Kept, Shown};
+use user::{Kept, Notebook, Shown};
 use wire::{Conn, Known};
 
 /// 2026 or so: the wall clock at the start of every run.
@@ -107,7 +108,9 @@ pub(crate) struct Node {
     own_start: Vec<u8>,
     /// What its disk has of the room; `None` where it keeps nothing.
     pub(crate) kept: Option<Kept>,
-    /// And whom it would look for at its next start.
+    /// What it has of whispers,
+    letters: Notebook,
+    /// and whom it would look for at its next start.
     pub(crate) remembered: Vec<Acquaintance>,
     /// It does nothing until then, as a stopped process.
     paused_until: u64,
@@ -161,6 +164,12 @@ pub(crate) struct World {
     pub(crate) alter_one_in: u64,
     /// Every claim to be the hub, with its first beat.
     pub(crate) claims: BTreeMap<(FeedId, u64), Beat>,
+    /// A node that drops, changes and repeats what is private.
+    pub(crate) meddler: Option<usize>,
+    /// What it has seen of that.
+    pub(crate) meddled: Vec<Frame>,
+    /// How many links each whisper has gone over.
+    pub(crate) carried: u64,
     /// A node that passes on nothing of what somebody says.
     pub(crate) kept_back: Option<(usize, Id)>,
     /// So many of a hundred beats of a hub are lost on their way.
@@ -200,6 +209,9 @@ impl World {
             buffer: FrameBuffer::new(),
             alter_one_in: 0,
             claims: BTreeMap::new(),
+            meddler: None,
+            meddled: Vec::new(),
+            carried: 0,
             kept_back: None,
             beat_loss_percent: 0,
             keeps_one_in: 2,
@@ -255,6 +267,7 @@ impl World {
             links: BTreeMap::new(),
             plan,
             kept: (index % self.keeps_one_in == self.keeps_one_in - 1).then(Kept::default),
+            letters: Notebook::default(),
             remembered: Vec::new(),
             own_start: Vec::new(),
             paused_until: 0,
@@ -313,7 +326,10 @@ impl World {
         if let Some(kept) = &mut node.kept {
             kept.lose(unsynced);
         }
-        let past = node.kept.as_ref().map_or_else(Past::default, |kept| kept.past(node.plan.log_bytes_max));
+        let mut past = node.kept.as_ref().map_or_else(Past::default, |kept| kept.past(node.plan.log_bytes_max));
+        if node.kept.is_some() {
+            past.letters = node.letters.past();
+        }
         node.room = Some(Room::resume(config, &past, clock, &mut out));
         self.carry_out(index, out);
         let phase = self.rng.below(50);
@@ -400,6 +416,7 @@ impl World {
     }
 
     fn carry_out(&mut self, node: usize, out: Vec<Output>) {
+        let mut kept = Vec::new();
         for output in out {
             match output {
                 Output::Send { links, frames } => {
@@ -416,6 +433,10 @@ impl World {
                 Output::Dial { dial, target } => self.dial(node, dial, &target),
                 Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
                 Output::Remember(peers) => self.nodes[node].remembered = peers,
+                Output::Keep { notes, token } => {
+                    self.nodes[node].letters.apply(notes);
+                    kept.extend(token);
+                }
                 Output::End(outcome) => {
                     self.show(node);
                     self.nodes[node].shown.outcome = Some(outcome);
@@ -423,6 +444,9 @@ impl World {
                     self.nodes[node].life += 1;
                 }
             }
+        }
+        for token in kept {
+            self.input(node, Input::Kept { token });
         }
         self.show(node);
     }

@@ -130,26 +130,39 @@ impl Printer {
                 let verb = if ids.len() == 1 { "waits" } else { "wait" };
                 Notice::Trouble(match why {
                     WaitsFor::Reader => format!("{who} is not here: {what} {verb} until you meet again, for a week"),
-                    WaitsFor::Answer => format!("{who} does not answer: {what} {verb}, and {verb_again} sent again", verb_again = if ids.len() == 1 { "is" } else { "are" }),
+                    WaitsFor::Answer => format!(
+                        "{who} does not answer: {what} {verb}, and {verb_again} sent again",
+                        verb_again = if ids.len() == 1 { "is" } else { "are" }
+                    ),
                     WaitsFor::Link => format!("no link: {what} to {who} {verb} until there is one"),
                 })
             }
             Event::Unheard { to, ids, why } => {
-                let told = format!("{} to {} {} not delivered", count(ids), name(to), if ids.len() == 1 { "was" } else { "were" });
+                let told = format!(
+                    "{} to {} {} not delivered",
+                    count(ids),
+                    name(to),
+                    if ids.len() == 1 { "was" } else { "were" }
+                );
                 Notice::Trouble(match why {
                     NotHeard::Refused => format!("{told}: they take nothing private from you"),
                     NotHeard::TooOld => format!("{told} within a week, and given up"),
                     NotHeard::Ended => format!("{told}, and this run keeps none"),
                 })
             }
-            Event::Way { to, through: Some(carrier) } => Notice::Note(format!("to {} through {}", name(to), name(carrier))),
-            Event::Way { to, through: None } => Notice::Note(format!("to {} directly now", name(to))),
-            Event::Chatting(Some(with)) => {
-                Notice::Note(format!("what you type goes to {} alone, until /end; /say TEXT says it to all", name(with)))
+            Event::Way { to, through: Some(carrier) } => {
+                Notice::Note(format!("to {} through {}", name(to), name(carrier)))
             }
+            Event::Way { to, through: None } => Notice::Note(format!("to {} directly now", name(to))),
+            Event::Chatting(Some(with)) => Notice::Note(format!(
+                "what you type goes to {} alone, until /end; /say TEXT says it to all",
+                name(with)
+            )),
             Event::Chatting(None) => Notice::Note("what you type goes to all again".to_owned()),
             Event::Pinged { who, took_ms: Some(took_ms), through } => {
-                let way = through.as_ref().map_or(", over a link".to_owned(), |carrier| format!(", through {}", name(carrier)));
+                let way = through
+                    .as_ref()
+                    .map_or(", over a link".to_owned(), |carrier| format!(", through {}", name(carrier)));
                 Notice::Note(format!("{} answers after {took_ms} ms{way}", name(who)))
             }
             Event::Pinged { who, took_ms: None, .. } => Notice::Trouble(format!("{} does not answer", name(who))),

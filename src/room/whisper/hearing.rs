@@ -7,9 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::identity::Id;
-use crate::limits::{
-    WHISPER_REMEMBERED_MS, WHISPER_STREAMS_MAX, WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX,
-};
+use crate::limits::{WHISPER_REMEMBERED_MS, WHISPER_STREAMS_MAX, WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX};
 use crate::room::LinkId;
 use crate::wire::record::FeedId;
 use crate::wire::seal::{SealingKey, Text};

@@ -47,7 +47,10 @@ impl Room {
             Ok((token, target, person)) => {
                 let Some(link) = self.next_hop(&target, None) else {
                     self.whispers.probes.0.remove(&token);
-                    let why = format!("no way to {} is known: nothing has come from there over a link that is up", person.nick);
+                    let why = format!(
+                        "no way to {} is known: nothing has come from there over a link that is up",
+                        person.nick
+                    );
                     return self.local.notice(Event::Refused(why));
                 };
                 let (to, session, path) = (target.author, target.session, vec![self.me.author]);

@@ -116,7 +116,8 @@ impl Room {
 
     /// Hands an envelope to some links; one whose outbox is full does without: its sender hears nothing, and tries again.
     fn carry(&mut self, links: &[LinkId], envelope: &Envelope, out: &mut Vec<Output>) {
-        let takes = |link: &&LinkId| self.links.get(link).is_some_and(|state| state.queued_bytes < 2 * OUTBOX_BYTES_MAX);
+        let takes =
+            |link: &&LinkId| self.links.get(link).is_some_and(|state| state.queued_bytes < 2 * OUTBOX_BYTES_MAX);
         let links: Vec<LinkId> = links.iter().filter(takes).copied().collect();
         if !links.is_empty() {
             self.send_all(&links, &Control::Whisper(envelope.clone()), out);

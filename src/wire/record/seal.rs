@@ -38,7 +38,13 @@ impl Domain {
             hasher.update(format!("hobnob {what} 1 {room}\n").as_bytes());
             hasher
         };
-        Self { post: start("post"), ack: start("ack"), link: start("link"), hub: start("hub"), sealing: start("sealing") }
+        Self {
+            post: start("post"),
+            ack: start("ack"),
+            link: start("link"),
+            hub: start("hub"),
+            sealing: start("sealing"),
+        }
     }
 
     /// Before what an identity signs of its sealing key.

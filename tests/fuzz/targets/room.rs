@@ -20,6 +20,7 @@ use hobnob::wire::frame::{EXIT_END, Ending};
 use hobnob::wire::record::{
     Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, VERSION, is_post,
 };
+use hobnob::wire::seal::Chance;
 
 use super::{Bytes, identity, lobby, sealed_post};
 
@@ -186,7 +187,7 @@ impl World {
                 self.dials.push(dial);
             }
             Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
-            Output::Admit { .. } | Output::Remember(_) => {}
+            Output::Admit { .. } | Output::Remember(_) | Output::Keep { .. } => {}
             Output::End(_) => panic!("nobody has asked for the end"),
         }
         Vec::new()
@@ -472,7 +473,12 @@ impl World {
             [addr("10.0.0.2:5000"), addr("203.0.113.9:4646"), addr("[2001:db8::1]:1"), addr("127.0.0.1:22")];
         let text = "y".repeat(input.pick(&[1, 30, 4_000, 60_000]));
         let draft = match input.below(8) {
-            0 => Draft::Join { addresses: &addresses[..input.below(5)], passing: input.byte() % 2 == 1, rank: None, sealing: None },
+            0 => Draft::Join {
+                addresses: &addresses[..input.below(5)],
+                passing: input.byte() % 2 == 1,
+                rank: None,
+                sealing: None,
+            },
             1 => Draft::Nick,
             2 => Draft::Leave { why: "" },
             3 => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hobnob::room::event::{Event, Outcome};
-use hobnob::room::{Past, Room};
+use hobnob::room::{Input, Letter, Letters, Note, Past, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::record::{Body, FeedId, Label, Post};
 
@@ -27,6 +27,41 @@ pub(crate) struct Shown {
     /// Says of the past since it was told last how many there were.
     earlier: u64,
     pub(crate) forked: u64,
+    /// What was whispered to it, by sender: ids and texts in the order shown.
+    pub(crate) whispers: BTreeMap<String, Vec<String>>,
+    whisper_ids: BTreeSet<String>,
+    /// Its own whispers that were confirmed.
+    pub(crate) heard: BTreeSet<String>,
+}
+
+/// What a disk has of whispers.
+#[derive(Default)]
+pub(super) struct Notebook(Vec<Note>);
+
+impl Notebook {
+    pub(super) fn apply(&mut self, notes: Vec<Note>) {
+        self.0.extend(notes);
+    }
+
+    /// What is left of it, as a file gives it.
+    pub(super) fn past(&self) -> Letters {
+        let mut letters = Letters::default();
+        for note in &self.0 {
+            match note {
+                Note::Waits(letter) => letters.waiting.push(letter.clone()),
+                Note::Over { to, stream, number } => {
+                    let is_over =
+                        |letter: &Letter| (letter.to, letter.stream) == (*to, *stream) && letter.number <= *number;
+                    letters.waiting.retain(|letter| !is_over(letter));
+                }
+                Note::Heard(heard) => {
+                    letters.heard.retain(|known| (known.from, known.stream) != (heard.from, heard.stream));
+                    letters.heard.push(*heard);
+                }
+            }
+        }
+        letters
+    }
 }
 
 /// What a disk has.
@@ -143,9 +178,17 @@ impl World {
                 Event::Undelivered { missing } => {
                     shown.undelivered = missing.iter().map(|person| person.nick.to_string()).collect();
                 }
+                Event::Whispered(whisper) if !whisper.mine => {
+                    assert!(shown.whisper_ids.insert(whisper.id.clone()), "n{node} saw {} twice", whisper.id);
+                    shown.whispers.entry(whisper.from.id.to_string()).or_default().push(whisper.text.clone());
+                }
+                Event::Heard { ids, .. } => shown.heard.extend(ids),
                 Event::Forked(_) => shown.forked += 1,
                 _ => {}
             }
+        }
+        if self.nodes[node].room.as_ref().is_some_and(Room::owes_answers) {
+            self.input(node, Input::Shown);
         }
     }
 }

@@ -16,6 +16,9 @@ use super::{Happening, World};
 /// How a beat's frame begins.
 const BEAT_START: &[u8] = br#"{"type":"beat""#;
 
+/// How the frame of something private begins.
+const WHISPER_START: &[u8] = br#"{"type":"whisper""#;
+
 /// A connection between two nodes; end 0 dialled.
 pub(super) struct Conn {
     pub(super) nodes: [usize; 2],
@@ -203,6 +206,33 @@ impl World {
     }
 
     pub(super) fn transmit(&mut self, node: usize, link: LinkId, frame: &Frame) {
+        if frame.starts_with(WHISPER_START) {
+            self.carried += 1;
+            if self.meddler == Some(node) {
+                return self.meddle(node, link, frame);
+            }
+        }
+        self.put_on_wire(node, link, frame);
+    }
+
+    /// Drops, changes, repeats or passes on what is private, and plays an old one again.
+    fn meddle(&mut self, node: usize, link: LinkId, frame: &Frame) {
+        self.meddled.push(Arc::clone(frame));
+        match self.rng.below(4) {
+            0 => {}
+            1 => self.put_on_wire(node, link, &alter_sealed(frame)),
+            2 => {
+                self.put_on_wire(node, link, frame);
+                self.put_on_wire(node, link, frame);
+            }
+            _ => self.put_on_wire(node, link, frame),
+        }
+        let drawn = usize::try_from(self.rng.below(self.meddled.len() as u64)).expect("fits");
+        let old = Arc::clone(&self.meddled[drawn]);
+        self.put_on_wire(node, link, &old);
+    }
+
+    fn put_on_wire(&mut self, node: usize, link: LinkId, frame: &Frame) {
         if frame.starts_with(BEAT_START) {
             self.note_claim(node, frame);
         }
@@ -275,6 +305,15 @@ impl World {
         });
         self.at(self.now + latency_ms, Happening::Connected { conn });
     }
+}
+
+/// Changes one letter of what is sealed.
+fn alter_sealed(frame: &Frame) -> Frame {
+    let mut bytes = frame.to_vec();
+    // The record ends in a quote, a brace and the delimiter; before them may stand up to two signs that fill it up.
+    let place = bytes.len() - MESSAGE_END.len() - 8;
+    bytes[place] = if bytes[place] == b'a' { b'b' } else { b'a' };
+    bytes.into()
 }
 
 /// Changes one letter in the middle of a frame, as a dishonest relay might.
