@@ -179,6 +179,8 @@ fn whois_finds_by_nick_and_by_the_start_of_a_key() {
         passing: false,
         addresses: Vec::new(),
         linked: true,
+        through: None,
+        sealing: None,
         since: 0,
     };
     let members = [member(2, "bob"), member(3, "carol")];

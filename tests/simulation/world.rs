@@ -294,7 +294,7 @@ impl World {
         node.session = session;
         node.born_at = clock.mono;
         node.seen = Seen::default();
-        node.shown = Shown::default();
+        node.shown = std::mem::take(&mut node.shown).in_a_new_life();
         // Where a run before has had a link to whom it was named, the next one finds the room without.
         let is_known = |peer: &usize| node.remembered.iter().any(|known| known.addr == Self::addr(*peer));
         let named = if self.unnamed_again && node.plan.named.iter().any(is_known) { &[][..] } else { &node.plan.named };

@@ -29,9 +29,19 @@ pub(crate) struct Shown {
     pub(crate) forked: u64,
     /// What was whispered to it, by sender: ids and texts in the order shown.
     pub(crate) whispers: BTreeMap<String, Vec<String>>,
+    /// How many commands it was told it cannot carry out.
+    pub(crate) refused: u64,
     whisper_ids: BTreeSet<String>,
     /// Its own whispers that were confirmed.
     pub(crate) heard: BTreeSet<String>,
+}
+
+impl Shown {
+    /// What is private is shown once in all lives.
+    pub(super) fn in_a_new_life(self) -> Self {
+        let Self { whispers, whisper_ids, heard, .. } = self;
+        Self { whispers, whisper_ids, heard, ..Self::default() }
+    }
 }
 
 /// What a disk has of whispers.
@@ -182,6 +192,7 @@ impl World {
                     assert!(shown.whisper_ids.insert(whisper.id.clone()), "n{node} saw {} twice", whisper.id);
                     shown.whispers.entry(whisper.from.id.to_string()).or_default().push(whisper.text.clone());
                 }
+                Event::Refused(_) => shown.refused += 1,
                 Event::Heard { ids, .. } => shown.heard.extend(ids),
                 Event::Forked(_) => shown.forked += 1,
                 _ => {}
