@@ -91,6 +91,7 @@
 //! | claim, epoch, rank | what a member holds against others' claims to be the hub; how often it was claimed; how much it wants to be it |
 //! | beat | a hub's sign of life |
 //! | spare | of a link in hub mode: both ends have the same hub, and it carries no posts |
+//! | mention | the own nick, as a word in what others say |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
@@ -113,7 +114,8 @@
 //!    `place` (how many may be in their handshakes), `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
-//!    terminal. Inside: `recall` and `teller` (what was said earlier).
+//!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
+//!    `recall` and `teller` (what was said earlier).
 //! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the

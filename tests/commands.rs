@@ -1,6 +1,7 @@
 //! Promise: a line is said as it was typed, a command is what `/help` says it is, and what is neither
 //! is an error here and nothing to anybody else.
 
+use hobnob::console::bell::Bell;
 use hobnob::console::command::{COMMANDS, CommandError, Typed, parse};
 use hobnob::limits::{RECALLED_LAST, RECALLED_LAST_MAX};
 use hobnob::moment::MomentError;
@@ -30,7 +31,11 @@ fn a_pasted_block_is_text_even_where_it_begins_with_a_slash() {
 #[test]
 fn every_command_that_help_lists_exists() {
     for command in &COMMANDS {
-        let argument = if command.name == "history" { "7" } else { "bob" };
+        let argument = match command.name {
+            "history" => "7",
+            "bell" => "all",
+            _ => "bob",
+        };
         let line = if command.form.contains(' ') {
             format!("/{} {argument}", command.name)
         } else {
@@ -42,6 +47,15 @@ fn every_command_that_help_lists_exists() {
     assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
     assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
     assert_eq!(parse("/me  waves"), Ok(Typed::Act(" waves".into())));
+}
+
+#[test]
+fn the_bell_is_set_by_a_word_or_asked_for_without_one() {
+    assert_eq!(parse("/bell"), Ok(Typed::Bell(None)));
+    for (word, bell) in [("off", Bell::Off), ("pm", Bell::Pm), ("all", Bell::All)] {
+        assert_eq!(parse(&format!("/bell {word}")), Ok(Typed::Bell(Some(bell))));
+    }
+    assert_eq!(parse("/bell loud"), Err(CommandError::Incomplete("bell [off|pm|all]")));
 }
 
 #[test]

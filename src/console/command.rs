@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::bell::Bell;
 use crate::limits::{NICK_BYTES_MAX, RECALLED_LAST, RECALLED_LAST_MAX, WHY_BYTES_MAX};
 use crate::moment::{self, MomentError};
 use crate::room::Wanted;
@@ -36,6 +37,8 @@ pub enum Typed {
     Recall(Wanted),
     /// Tell who comes and goes, or no longer.
     Quiet,
+    /// Set the terminal's bell, or tell what it is set to.
+    Bell(Option<Bell>),
     /// Clear the screen.
     Clear,
     /// Which version is this?
@@ -79,7 +82,7 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 15] = [
+pub const COMMANDS: [Usage; 16] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
@@ -93,6 +96,7 @@ pub const COMMANDS: [Usage; 15] = [
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
     Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
+    Usage { name: "bell", form: "bell [off|pm|all]", help: "ring for nothing, for what is meant for you, or for all" },
     Usage { name: "clear", form: "clear", help: "clear the screen" },
     Usage { name: "version", form: "version", help: "tell the version of this program" },
 ];
@@ -123,6 +127,11 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         "history" => return recalled(word),
         "search" => return needed(command, word).map(|words| Typed::Recall(search(&words))),
         "whois" => return needed(command, word).map(Typed::Whois),
+        "bell" if word.is_empty() => return Ok(Typed::Bell(None)),
+        "bell" => {
+            let bell = Bell::from_word(word).ok_or(CommandError::Incomplete(command.form))?;
+            return Ok(Typed::Bell(Some(bell)));
+        }
         "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
         "nick" => {
             let name = needed(command, word)?;

@@ -13,7 +13,9 @@ use jiff::tz::TimeZone;
 use memchr::memchr_iter;
 use unicode_width::UnicodeWidthStr;
 
+use super::bell::{Bell, Ring};
 use super::filter::{is_plain_lines, push_filtered};
+use super::mention::Mention;
 use super::naming::Naming;
 use crate::history::query::Found;
 use crate::identity::Id;
@@ -39,6 +41,8 @@ pub struct Shown {
     pub chat: String,
     /// For stderr; unused where both go to one terminal.
     pub notices: String,
+    /// The terminal's bell rings with the chat, once.
+    pub bell: bool,
 }
 
 /// How to print for people.
@@ -57,6 +61,8 @@ pub struct Style {
 pub struct Printer {
     style: Style,
     me: Id,
+    mention: Mention,
+    bell: Bell,
     naming: Naming,
     clock: Clock,
     /// Whose line goes on: the last thing written was a part of it.
@@ -69,15 +75,20 @@ impl Printer {
     /// A printer for this identity. It keeps the names of those who are here.
     pub fn new(style: Style, me: &Person, naming: Naming) -> Self {
         naming.insert(me);
-        Self { style, me: me.id, naming, clock: Clock::new(), open: None, links: 0 }
+        let (mention, bell) = (Mention::of(me), Bell::default());
+        Self { style, me: me.id, mention, bell, naming, clock: Clock::new(), open: None, links: 0 }
     }
 
     /// Prints what happened. The answers to commands are asked for by `names` and `status`.
     pub fn event(&mut self, event: &Event, shown: &mut Shown) {
         self.naming.before(event);
-        if let Event::Said { post, backlog, .. } = event {
+        self.mention.follow(event);
+        if let Event::Said { post, mine, backlog } = event {
             let dated = *backlog && !self.clock.is_today(post.at);
-            self.said(post, dated, shown);
+            let mentioned = self.said(post, dated, shown);
+            if !mine && !backlog {
+                self.ring(if mentioned { Ring::Private } else { Ring::Said }, shown);
+            }
         } else if let Some(notice) = self.notice_of(event) {
             self.put(&notice, shown);
         }
@@ -135,6 +146,17 @@ impl Printer {
         self.tell(told, shown);
     }
 
+    /// Sets the bell, where that is asked for; says when it rings.
+    pub fn set_bell(&mut self, bell: Option<Bell>) -> &'static str {
+        self.bell = bell.unwrap_or(self.bell);
+        self.bell.told()
+    }
+
+    /// Rings for what somebody else has said just now, where somebody sits at a terminal and wants that.
+    pub fn ring(&self, ring: Ring, shown: &mut Shown) {
+        shown.bell |= self.style.together && self.bell.rings_for(ring);
+    }
+
     /// Ends a line that its author left open.
     pub fn close_line(&mut self, shown: &mut Shown) {
         if self.open.take().is_some() && !self.style.together {
@@ -156,9 +178,12 @@ impl Printer {
         self.said(post, true, shown);
     }
 
-    fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) {
-        let Body::Say { action, part, .. } = post.body else { return };
+    /// Returns whether it speaks of us, as far as anybody sees or hears that.
+    fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) -> bool {
+        let Body::Say { action, part, .. } = post.body else { return false };
         let text = post.text();
+        let Style { together, color, .. } = self.style;
+        let mentioned = (together || color) && post.feed.author != self.me && self.mention.find(&text, 0).is_some();
         let goes_on = self.open.filter(|(feed, _)| *feed == post.feed);
         let indent = if let Some((_, indent)) = goes_on {
             if self.style.together {
@@ -169,11 +194,12 @@ impl Printer {
             self.close_line(shown);
             self.push_prefix(post, action, dated, &mut shown.chat)
         };
-        push_lines(&mut shown.chat, &text, indent);
+        push_lines(&mut shown.chat, &text, indent, Some(&self.mention).filter(|_| mentioned && color));
         self.open = part.then_some((post.feed, indent));
         if self.style.together || !part {
             shown.chat.push('\n');
         }
+        mentioned
     }
 
     /// Writes time and name; returns the cells that they take.
@@ -208,8 +234,8 @@ fn color_of(id: &Id) -> u8 {
     31 + first % 6
 }
 
-/// Writes lines, the second and further ones indented.
-fn push_lines(out: &mut String, text: &str, indent: usize) {
+/// Writes lines, the second and further ones indented, with the nick marked where that is asked for.
+fn push_lines(out: &mut String, text: &str, indent: usize, mark: Option<&Mention>) {
     let plain = is_plain_lines(text);
     out.reserve(text.len());
     let mut start = 0;
@@ -221,13 +247,28 @@ fn push_lines(out: &mut String, text: &str, indent: usize) {
                 push_spaces(out, indent);
             }
         }
-        if plain {
+        if let Some(mention) = mark {
+            push_marked(out, line, mention);
+        } else if plain {
             out.push_str(line);
         } else {
             push_filtered(out, line);
         }
         start = end + 1;
     }
+}
+
+/// Writes a line in which the nick is bold and reverse. It is cut between whole characters, and each piece is filtered.
+fn push_marked(out: &mut String, line: &str, mention: &Mention) {
+    let mut from = 0;
+    while let Some(nick) = mention.find(line, from) {
+        push_filtered(out, line.get(from..nick.start).unwrap_or_default());
+        out.push_str("\x1b[1;7m");
+        push_filtered(out, line.get(nick.clone()).unwrap_or_default());
+        out.push_str("\x1b[0m");
+        from = nick.end;
+    }
+    push_filtered(out, line.get(from..).unwrap_or_default());
 }
 
 fn push_spaces(out: &mut String, count: usize) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::bell::Bell;
 use super::chunk::split_text;
 use super::command::{COMMANDS, Typed, parse};
 use super::goodbye::leave;
@@ -27,6 +28,8 @@ pub(super) enum Local {
     Recalled(Wanted, Found),
     /// `/quiet`.
     Quiet,
+    /// `/bell`, with what it is set to or without.
+    Bell(Option<Bell>),
     /// `/clear`.
     Clear,
     /// Show that this went wrong; the run has failed.
@@ -89,6 +92,7 @@ impl Speaker {
             Typed::Recall(wanted) => self.ask(Query::Recall(wanted.clone()), Command::Recall(wanted)),
             Typed::Invite => self.ask(Query::Invite, Command::Status),
             Typed::Quiet => self.tell(Local::Quiet),
+            Typed::Bell(bell) => self.tell(Local::Bell(bell)),
             Typed::Clear => self.tell(Local::Clear),
             Typed::Version => self.tell(Local::Note(concat!("hobnob ", env!("CARGO_PKG_VERSION")).to_owned())),
             Typed::Help => self.tell(Local::Note(help())),
