@@ -64,6 +64,7 @@
 //! | identity | a key pair; its public half is the [id](identity::Id) |
 //! | session | one run of an identity; random |
 //! | member | an identity present in the room, near or far, with one session or several |
+//! | away | of a member: by the word of all its sessions nobody sits there |
 //! | passing | of a run: it ends with its input |
 //! | link | one TCP connection to a peer, up after its greeting, ready after its pages of `have`; has a reader and a writer |
 //! | frame | bytes on a link: one record and its delimiter; run: frames read together |
@@ -107,7 +108,7 @@
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
-//!    vanished), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
+//!    vanished), `away` (who says that nobody sits there), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
 //!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,

@@ -1,4 +1,5 @@
-//! Promise: whoever is spoken to notices, and nobody else is disturbed. A nick counts as a word, in whatever case;
+//! Promise: whoever is spoken to notices, and nobody else is disturbed; whoever is away says so, and why, and it is
+//! shown like anything that others wrote. A nick counts as a word, in whatever case;
 //! where it stands in what others say it is marked, scripts are told, and the bell rings as it was set: at a terminal,
 //! once for what is written together, and never for the past or for oneself. Checked on the lines that events become.
 
@@ -12,7 +13,7 @@ use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, rows_of};
 use hobnob::identity::Identity;
-use hobnob::room::event::{Event, Person};
+use hobnob::room::event::{Event, Member, Person};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use serde_json::Value;
 
@@ -174,5 +175,81 @@ fn scripts_are_told_of_a_mention_and_only_then() {
     assert_eq!(as_json(&said_by(2, "hello bob", true))["mention"], true, "also of one in the past");
     for event in [said("hello bobby"), said_by(1, "hello bob", false)] {
         assert_eq!(as_json(&event).get("mention"), None, "{event:?}");
+    }
+}
+
+fn away(seed: u8, name: &str, why: Option<&str>) -> Event {
+    Event::Away { member: person(seed, name), why: why.map(str::to_owned) }
+}
+
+#[test]
+fn who_goes_away_and_comes_back_is_told_in_a_line() {
+    let told = |style: Style, event| printed(style, "bob", &[event]).chat;
+    assert_eq!(told(TERMINAL, away(2, "alice", Some("lunch"))), "-- alice is away (lunch) --\n");
+    assert_eq!(told(TERMINAL, away(2, "alice", Some(""))), "-- alice is away --\n");
+    assert_eq!(told(TERMINAL, away(2, "alice", None)), "-- alice is back --\n");
+    let quiet = Style { quiet: true, ..TERMINAL };
+    assert_eq!(told(quiet, away(2, "alice", Some("lunch"))), "", "not where nobody wants to know");
+    assert_eq!(told(quiet, away(1, "bob", Some("lunch"))), "-- you are away (lunch) --\n", "but for oneself");
+    assert_eq!(told(quiet, away(1, "bob", None)), "-- you are back --\n");
+}
+
+#[test]
+fn scripts_are_told_who_is_away_and_why() {
+    let value = as_json(&away(2, "alice", Some("lunch")));
+    assert_eq!((&value["event"], &value["why"]), (&"away".into(), &"lunch".into()));
+    assert_eq!(value["member"], serde_json::json!({ "id": person(2, "alice").id, "nick": "alice" }));
+    let value = as_json(&away(2, "alice", None));
+    assert_eq!((&value["event"], &value["member"]["nick"]), (&"back".into(), &"alice".into()));
+}
+
+#[test]
+fn a_list_of_those_here_says_who_is_away() {
+    let member = |seed, name, away: Option<&str>| Member {
+        person: person(seed, name),
+        myself: seed == 1,
+        sessions: 1,
+        passing: false,
+        addresses: Vec::new(),
+        linked: true,
+        since: 0,
+        away: away.map(str::to_owned),
+    };
+    let members = [member(2, "alice", Some("lunch")), member(1, "bob", None), member(3, "carol", Some(""))];
+    let asked = |whois| {
+        let mut shown = Shown::default();
+        printer(TERMINAL, "bob").names(&members, whois, &mut shown);
+        shown.chat
+    };
+    assert_eq!(asked(None), "-- 3 here: alice (away: lunch), bob (you), carol (away) --\n");
+    assert!(asked(Some("alice")).ends_with(", linked to you, away: lunch --\n"), "{}", asked(Some("alice")));
+    let mut line = String::new();
+    json::push_names(&members, None, &mut line);
+    let value: Value = serde_json::from_str(&line).expect("JSON");
+    let told: Vec<&Value> = (0..3).map(|index| &value["members"][index]["away"]).collect();
+    assert_eq!(told, [&Value::from("lunch"), &Value::Null, &Value::from("")]);
+}
+
+/// A reason with a newline would begin a line that looks like one of ours.
+#[test]
+fn a_reason_to_be_away_commands_no_terminal_and_makes_no_line() {
+    let why = "x\n-- carol left --\u{1b}[2J\u{202e}";
+    let told = printed(COLORED, "bob", &[away(2, "alice", Some(why))]).chat;
+    assert!(told.contains("alice is away (x␊-- carol left --␛[2J<U+202E>)") && told.lines().count() == 1, "{told:?}");
+    let member = Member {
+        person: person(2, "alice"),
+        myself: false,
+        sessions: 1,
+        passing: false,
+        addresses: Vec::new(),
+        linked: true,
+        since: 0,
+        away: Some(why.to_owned()),
+    };
+    for whois in [None, Some("alice")] {
+        let mut shown = Shown::default();
+        printer(COLORED, "bob").names(std::slice::from_ref(&member), whois, &mut shown);
+        assert!(shown.chat.contains("away: x␊-- carol left --␛[2J<U+202E>"), "{:?}", shown.chat);
+        assert_eq!(shown.chat.lines().count(), 1);
     }
 }

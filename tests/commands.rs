@@ -46,6 +46,8 @@ fn every_command_that_help_lists_exists() {
     assert_eq!(parse("/nick rob"), Ok(Typed::Nick(Nick::new("rob").expect("a nick"))));
     assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
     assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
+    assert_eq!(parse("/away  for lunch "), Ok(Typed::Away("for lunch".into())));
+    assert_eq!((parse("/away"), parse("/back")), (Ok(Typed::Away(String::new())), Ok(Typed::Back)));
     assert_eq!(parse("/me  waves"), Ok(Typed::Act(" waves".into())));
 }
 
@@ -90,10 +92,16 @@ fn missing_and_surplus_arguments_are_errors() {
     assert_eq!(parse("/say "), Err(CommandError::Incomplete("say TEXT")));
     assert_eq!(parse("/nick two words"), Err(CommandError::Nick));
     assert_eq!(parse("/names bob"), Err(CommandError::Surplus("names")));
+    assert_eq!(parse("/back home"), Err(CommandError::Surplus("back")));
 }
 
 #[test]
-fn a_long_goodbye_is_cut_to_what_the_wire_allows() {
-    let Ok(Typed::Quit(why)) = parse(&format!("/quit {}", "ö".repeat(1_000))) else { unreachable!() };
-    assert_eq!(why.len(), hobnob::limits::WHY_BYTES_MAX);
+fn a_long_reason_is_cut_to_what_the_wire_allows() {
+    let why = "ö".repeat(1_000);
+    let (Ok(Typed::Quit(quit)), Ok(Typed::Away(away))) =
+        (parse(&format!("/quit {why}")), parse(&format!("/away {why}")))
+    else {
+        unreachable!()
+    };
+    assert_eq!([quit.len(), away.len()], [hobnob::limits::WHY_BYTES_MAX; 2]);
 }

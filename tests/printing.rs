@@ -181,6 +181,7 @@ fn whois_finds_by_nick_and_by_the_start_of_a_key() {
         addresses: Vec::new(),
         linked: true,
         since: 0,
+        away: None,
     };
     let members = [member(2, "bob"), member(3, "carol")];
     let key = members[1].person.id.to_string();

@@ -23,6 +23,10 @@ pub enum Typed {
     Quit(String),
     /// Be called this.
     Nick(Nick),
+    /// Be away, for a reason or none.
+    Away(String),
+    /// Be back.
+    Back,
     /// Who is here?
     Names,
     /// Who is that? A nick, or the start of a key.
@@ -82,10 +86,12 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 16] = [
+pub const COMMANDS: [Usage; 18] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
+    Usage { name: "away", form: "away [why]", help: "tell others that you are away, or why" },
+    Usage { name: "back", form: "back", help: "tell others that you are back" },
     Usage { name: "names", form: "names", help: "tell who is here" },
     Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, the start of a key, or NICK#KEY" },
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
@@ -133,10 +139,12 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
             return Ok(Typed::Bell(Some(bell)));
         }
         "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
+        "away" => return Ok(Typed::Away(truncated(word, WHY_BYTES_MAX).to_owned())),
         "nick" => {
             let name = needed(command, word)?;
             return Nick::new(&name).map(Typed::Nick).map_err(|_| CommandError::Nick);
         }
+        "back" => Typed::Back,
         "names" => Typed::Names,
         "whoami" => Typed::Whoami,
         "status" => Typed::Status,

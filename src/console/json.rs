@@ -103,6 +103,8 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         }
         Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
+        Event::Away { member, why: Some(why) } => ("away", json!({ "member": person(member), "why": why })),
+        Event::Away { member, why: None } => ("back", json!({ "member": person(member) })),
         Event::Hub { hub, myself, epoch, former, gone } => (
             "hub",
             json!({
@@ -164,6 +166,7 @@ fn member(member: &Member) -> Value {
         "addresses": member.addresses,
         "linked": member.linked,
         "since": time(timestamp(member.since)),
+        "away": member.away,
     })
 }
 

@@ -85,6 +85,8 @@ impl Speaker {
                 }
                 self.command(Command::Nick(nick))
             }
+            Typed::Away(why) => self.command(Command::Away(Some(why))),
+            Typed::Back => self.command(Command::Away(None)),
             Typed::Names => self.ask(Query::Names, Command::Names),
             Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
             Typed::Whoami => self.ask(Query::Whoami, Command::Status),

@@ -66,7 +66,9 @@ impl Room {
     pub(super) fn post_join(&mut self, out: &mut Vec<Output>) {
         let addresses = self.announced.addresses.clone();
         let rank = Some(self.config.rank).filter(|rank| *rank != RANK_DEFAULT);
-        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank }, out);
+        let away = self.absence_to_post();
+        let away = away.as_deref();
+        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank, away }, out);
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
@@ -90,6 +92,7 @@ impl Room {
                     }
                 }
             }
+            Command::Away(why) => self.be_away(why, out),
             Command::Names => self.local.ask(Question::Names),
             Command::Status => self.local.ask(Question::Status),
             Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),

@@ -33,6 +33,10 @@ pub(super) struct Session {
     pub(super) passing: bool,
     /// How much it wants to be the hub, where it has said so.
     pub(super) rank: Option<u8>,
+    /// Why whoever sits there is away, or nothing; `None` while here.
+    pub(super) away: Option<String>,
+    /// When that was written; by the monotonic clock.
+    pub(super) away_at: i64,
     /// The time of its first post, by its author's clock.
     pub(super) since: u64,
     /// The number of its newest post that was folded.
@@ -62,6 +66,8 @@ impl Session {
             addresses: Vec::new(),
             passing: false,
             rank: None,
+            away: None,
+            away_at: 0,
             since: post.at,
             last: 0,
             joined_at_number: 0,
@@ -81,10 +87,14 @@ impl Session {
         self.spoke_at = written_at;
         self.claims = self.claims.split_off(&post.number);
         match &post.body {
-            Body::Join { addresses, passing, rank } => {
+            Body::Join { addresses, passing, rank, away } => {
                 self.addresses.clone_from(addresses);
                 self.passing = *passing;
                 self.rank = *rank;
+                if self.away != *away {
+                    self.away.clone_from(away);
+                    self.away_at = written_at;
+                }
                 self.joined_at_number = post.number;
             }
             Body::Leave { why } => self.left = Some(why.clone()),

@@ -55,7 +55,7 @@ impl Author {
     }
 
     pub(crate) fn join(&mut self) -> Arc<Post> {
-        self.post(&Draft::Join { addresses: &[], passing: false, rank: None })
+        self.post(&Draft::Join { addresses: &[], passing: false, rank: None, away: None })
     }
 
     pub(crate) fn say(&mut self, text: &str) -> Arc<Post> {

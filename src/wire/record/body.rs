@@ -27,6 +27,8 @@ pub enum Body {
         passing: bool,
         /// How much it wants to be the hub, where that was said; 0 is never.
         rank: Option<u8>,
+        /// Whoever sits there is away, and why, where that was said.
+        away: Option<String>,
     },
     /// Somebody says something. The text stays in the frame until it is shown.
     Say {
@@ -67,11 +69,14 @@ pub(super) fn decode(kind: &str, json: &str, offset: usize) -> Result<Body, Reco
     }
     match kind {
         "join" => {
-            let JoinBody { addresses, passing, rank } = serde_json::from_value(value)?;
+            let JoinBody { addresses, passing, rank, away } = serde_json::from_value(value)?;
             if addresses.len() > ADDRESSES_PER_NODE_MAX {
                 return Err(RecordError::Bounds("addresses"));
             }
-            Ok(Body::Join { addresses, passing, rank })
+            if away.as_ref().is_some_and(|why: &String| why.len() > WHY_BYTES_MAX) {
+                return Err(RecordError::Bounds("away"));
+            }
+            Ok(Body::Join { addresses, passing, rank, away })
         }
         "nick" => Ok(Body::Nick),
         "mark" => Ok(Body::Mark),
@@ -114,6 +119,8 @@ struct JoinBody {
     passing: bool,
     #[serde(default)]
     rank: Option<u8>,
+    #[serde(default)]
+    away: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -48,6 +48,8 @@ pub enum Draft<'a> {
         passing: bool,
         /// How much it wants to be the hub, where that was said.
         rank: Option<u8>,
+        /// Whoever sits there is away, and why.
+        away: Option<&'a str>,
     },
     /// See `Body::Say`.
     Say {
@@ -92,11 +94,15 @@ impl Draft<'_> {
     fn write_body(&self, out: &mut Vec<u8>) -> Range<usize> {
         let mut text_range = 0..0;
         match self {
-            Draft::Join { addresses, passing, rank: None } => {
-                write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing }));
-            }
-            Draft::Join { addresses, passing, rank } => {
-                write_json(out, &serde_json::json!({ "addresses": addresses, "passing": passing, "rank": rank }));
+            Draft::Join { addresses, passing, rank, away } => {
+                let mut body = serde_json::json!({ "addresses": addresses, "passing": passing });
+                if let Some(rank) = rank {
+                    body["rank"] = (*rank).into();
+                }
+                if let Some(away) = away {
+                    body["away"] = (*away).into();
+                }
+                write_json(out, &body);
             }
             Draft::Say { text, action, part } => {
                 out.extend_from_slice(br#"{"text":"#);
@@ -197,9 +203,12 @@ impl Post {
         out.extend_from_slice(format!(r#","kind":"{}","body":"#, draft.kind()).as_bytes());
         let text = draft.write_body(&mut out);
         let body = match draft {
-            Draft::Join { addresses, passing, rank } => {
-                Body::Join { addresses: addresses.to_vec(), passing: *passing, rank: *rank }
-            }
+            Draft::Join { addresses, passing, rank, away } => Body::Join {
+                addresses: addresses.to_vec(),
+                passing: *passing,
+                rank: *rank,
+                away: away.map(str::to_owned),
+            },
             Draft::Say { action, part, .. } => Body::Say { text, action: *action, part: *part },
             Draft::Nick => Body::Nick,
             Draft::Leave { why } => Body::Leave { why: (*why).to_owned() },

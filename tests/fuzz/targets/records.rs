@@ -89,7 +89,9 @@ fn check_post(post: &Post, frame: &[u8]) {
     Nick::new(post.nick.as_str()).expect("a nick that could have been typed");
     let text = post.text();
     let draft = match &post.body {
-        Body::Join { addresses, passing, rank } => Draft::Join { addresses, passing: *passing, rank: *rank },
+        Body::Join { addresses, passing, rank, away } => {
+            Draft::Join { addresses, passing: *passing, rank: *rank, away: away.as_deref() }
+        }
         Body::Say { action, part, .. } => Draft::Say { text: &text, action: *action, part: *part },
         Body::Nick => Draft::Nick,
         Body::Leave { why } => Draft::Leave { why },

@@ -470,7 +470,12 @@ impl World {
             [addr("10.0.0.2:5000"), addr("203.0.113.9:4646"), addr("[2001:db8::1]:1"), addr("127.0.0.1:22")];
         let text = "y".repeat(input.pick(&[1, 30, 4_000, 60_000]));
         let draft = match input.below(8) {
-            0 => Draft::Join { addresses: &addresses[..input.below(5)], passing: input.byte() % 2 == 1, rank: None },
+            0 => Draft::Join {
+                addresses: &addresses[..input.below(5)],
+                passing: input.byte() % 2 == 1,
+                rank: None,
+                away: None,
+            },
             1 => Draft::Nick,
             2 => Draft::Leave { why: "" },
             3 => {
