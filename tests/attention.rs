@@ -44,7 +44,9 @@ fn printer(style: Style, nick: &str) -> Printer {
 
 fn printed(style: Style, nick: &str, events: &[Event]) -> Shown {
     let (mut printer, mut shown) = (printer(style, nick), Shown::default());
-    events.iter().for_each(|event| printer.event(event, &mut shown));
+    for event in events {
+        printer.event(event, &mut shown);
+    }
     shown
 }
 

@@ -146,6 +146,22 @@ fn the_bell_rings_for_whom_a_message_is_meant() {
 }
 
 #[test]
+fn who_is_away_says_so_to_those_here_and_to_those_who_come() {
+    let (alice, mut bob) = alice_and_bob();
+    bob.enters("/away lunch");
+    bob.sees("you are away (lunch)");
+    assert_eq!(alice.wait_for_member("away", "bob")["why"], "lunch");
+    let mut carol = Person::start("carol", &alice.addr());
+    carol.sees("bob is here");
+    carol.enters("/names");
+    carol.sees("3 here: alice, bob (away: lunch), carol (you)");
+    bob.enters("/back");
+    bob.sees("you are back");
+    alice.wait_for_member("back", "bob");
+    carol.sees("bob is back");
+}
+
+#[test]
 fn the_line_being_typed_stays_whole_when_others_speak() {
     let (mut alice, mut bob) = alice_and_bob();
     bob.types("half a ");

@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use serde::Serialize;
+
 use super::super::Frame;
 use super::super::frame::MESSAGE_END;
 use super::body::{self, Body, PostFields};
@@ -95,14 +97,7 @@ impl Draft<'_> {
         let mut text_range = 0..0;
         match self {
             Draft::Join { addresses, passing, rank, away } => {
-                let mut body = serde_json::json!({ "addresses": addresses, "passing": passing });
-                if let Some(rank) = rank {
-                    body["rank"] = (*rank).into();
-                }
-                if let Some(away) = away {
-                    body["away"] = (*away).into();
-                }
-                write_json(out, &body);
+                write_json(out, &JoinBody { addresses, away: *away, passing: *passing, rank: *rank });
             }
             Draft::Say { text, action, part } => {
                 out.extend_from_slice(br#"{"text":"#);
@@ -125,6 +120,17 @@ impl Draft<'_> {
         }
         text_range
     }
+}
+
+/// The body of a join as it is written, in the order of its keys.
+#[derive(Serialize)]
+struct JoinBody<'a> {
+    addresses: &'a [SocketAddr],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<&'a str>,
+    passing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u8>,
 }
 
 /// The parts of a post that every kind has.
