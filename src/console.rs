@@ -7,6 +7,7 @@
 //! events behind it and nothing else. Text of others passes the `filter` before it is shown.
 
 mod ask;
+pub mod bell;
 pub mod chunk;
 pub mod command;
 mod complete;
@@ -16,6 +17,7 @@ mod input;
 pub mod invite;
 pub mod json;
 mod logging;
+pub mod mention;
 mod naming;
 mod output;
 mod pipe;
@@ -54,6 +56,7 @@ use crate::room::names::start_of;
 use crate::secret::RoomSecret;
 use crate::wire::record::Nick;
 use input::Started;
+use mention::Mention;
 use output::Output;
 use print::{Printer, Protection, Shown, Style};
 use recall::Recall;
@@ -139,6 +142,7 @@ struct Console {
     identity: Option<Identity>,
     known: Known,
     naming: Naming,
+    mention: Mention,
     secret: Option<RoomSecret>,
     protection: Protection,
     printer: Printer,
@@ -178,6 +182,7 @@ impl Console {
             identity: options.identity.clone(),
             known,
             naming: naming.clone(),
+            mention: Mention::of(&options.me),
             secret: options.secret.clone(),
             protection: Protection { secret: options.secret.is_some(), encrypted: !options.plaintext },
             printer: Printer::new(style, &options.me, naming),
@@ -315,7 +320,8 @@ impl Console {
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
             event if self.json => {
                 self.naming.before(event);
-                json::push_event(event, &mut self.shown.chat);
+                self.mention.follow(event);
+                json::push_event(event, &self.mention, &mut self.shown.chat);
                 self.naming.after(event);
             }
             event => self.printer.event(event, &mut self.shown),
@@ -374,6 +380,10 @@ impl Console {
             }
             Local::Quiet if self.json => {}
             Local::Quiet => self.printer.toggle_quiet(&mut self.shown),
+            Local::Bell(bell) => {
+                let told = self.printer.set_bell(bell).to_owned();
+                self.local(Local::Note(told));
+            }
             Local::Clear => self.output.clear(&mut self.shown),
             Local::Failed(text) => {
                 self.failed = true;

@@ -64,6 +64,7 @@
 //! | identity | a key pair; its public half is the [id](identity::Id) |
 //! | session | one run of an identity; random |
 //! | member | an identity present in the room, near or far, with one session or several |
+//! | away | of a member: by the word of all its sessions nobody sits there |
 //! | passing | of a run: it ends with its input |
 //! | link | one TCP connection to a peer, up after its greeting, ready after its pages of `have`; has a reader and a writer |
 //! | frame | bytes on a link: one record and its delimiter; run: frames read together |
@@ -91,6 +92,7 @@
 //! | claim, epoch, rank | what a member holds against others' claims to be the hub; how often it was claimed; how much it wants to be it |
 //! | beat | a hub's sign of life |
 //! | spare | of a link in hub mode: both ends have the same hub, and it carries no posts |
+//! | mention | the own nick, as a word in what others say |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
@@ -106,14 +108,15 @@
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
-//!    vanished), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
+//!    vanished), `away` (who says that nobody sits there), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
 //!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
 //!    `place` (how many may be in their handshakes), `dial`.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
-//!    terminal. Inside: `recall` and `teller` (what was said earlier).
+//!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
+//!    `recall` and `teller` (what was said earlier).
 //! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the

@@ -36,7 +36,7 @@ pub const NICK_BYTES_MAX: usize = 64;
 /// The longest room name, for the same reason as a nick.
 pub const ROOM_NAME_BYTES_MAX: usize = 64;
 
-/// The longest word of goodbye. Cut at the source; a longer one closes the link.
+/// The longest word of goodbye, and the longest reason to be away. Cut at the source; a longer one closes the link.
 pub const WHY_BYTES_MAX: usize = 512;
 
 /// The longest name or address of a host that is dialled: what DNS allows (RFC 1035, section 2.3.4, without
@@ -611,6 +611,13 @@ pub const LOST_GRACE_MS: u64 = 1_500;
 /// A session that is known from the disk alone is doubted after this long in the room: those who are still here have been
 /// dialled by then, and who came back with us has, too. A guess.
 pub const UNHEARD_AFTER_MS: u64 = 8_000;
+
+/// Joins that tell that this node's user is away or back, at once and later. Beyond, they wait, and what holds then is told.
+pub const AWAY_JOINS: Rate = Rate { burst: 4, window_ms: 60_000 };
+
+/// How often it is told of one member that it is away or back: each is a line on a reader's screen. Beyond, it waits in the
+/// same way.
+pub const AWAYS_TOLD: Rate = Rate { burst: 4, window_ms: 60_000 };
 
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;

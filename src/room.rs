@@ -25,6 +25,7 @@ use crate::wire::seal::Sealer;
 
 mod acquaintance;
 mod address;
+mod away;
 mod boundary;
 mod bucket;
 mod door;
@@ -130,6 +131,7 @@ pub struct Room {
     /// Sessions that have confirmed everything, and may go.
     held: BTreeSet<FeedId>,
     announced: reachable::Announced,
+    absence: away::Absence,
     /// When somebody was last there to hear a passing run.
     accompanied_at: Option<u64>,
     /// Authors whose clocks are so far ahead that their posts are refused.
@@ -192,6 +194,7 @@ impl Room {
             said: 0,
             held: BTreeSet::new(),
             announced: reachable::Announced::default(),
+            absence: away::Absence::default(),
             accompanied_at: None,
             untimely: BTreeSet::new(),
             next_half_second_at: now.mono,
@@ -393,6 +396,7 @@ impl Room {
             if self.announced.due {
                 self.look_at_addresses(out);
             }
+            self.post_absence(out);
             self.note_acquaintances(out);
             self.doubt_unheard();
         }
@@ -466,7 +470,7 @@ impl Room {
             return;
         }
         self.roster_changed_at = None;
-        for event in self.roster.changes(self.me.author) {
+        for event in self.roster.changes(self.me.author, self.now.mono) {
             if matches!(event, Event::Lost { .. }) {
                 self.lost_at = Some(self.now.mono);
             }

@@ -1,6 +1,7 @@
 //! Promise: a line is said as it was typed, a command is what `/help` says it is, and what is neither
 //! is an error here and nothing to anybody else.
 
+use hobnob::console::bell::Bell;
 use hobnob::console::command::{COMMANDS, CommandError, Typed, parse};
 use hobnob::limits::{RECALLED_LAST, RECALLED_LAST_MAX};
 use hobnob::moment::MomentError;
@@ -30,7 +31,11 @@ fn a_pasted_block_is_text_even_where_it_begins_with_a_slash() {
 #[test]
 fn every_command_that_help_lists_exists() {
     for command in &COMMANDS {
-        let argument = if command.name == "history" { "7" } else { "bob" };
+        let argument = match command.name {
+            "history" => "7",
+            "bell" => "all",
+            _ => "bob",
+        };
         let line = if command.form.contains(' ') {
             format!("/{} {argument}", command.name)
         } else {
@@ -41,7 +46,18 @@ fn every_command_that_help_lists_exists() {
     assert_eq!(parse("/nick rob"), Ok(Typed::Nick(Nick::new("rob").expect("a nick"))));
     assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
     assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
+    assert_eq!(parse("/away  for lunch "), Ok(Typed::Away("for lunch".into())));
+    assert_eq!((parse("/away"), parse("/back")), (Ok(Typed::Away(String::new())), Ok(Typed::Back)));
     assert_eq!(parse("/me  waves"), Ok(Typed::Act(" waves".into())));
+}
+
+#[test]
+fn the_bell_is_set_by_a_word_or_asked_for_without_one() {
+    assert_eq!(parse("/bell"), Ok(Typed::Bell(None)));
+    for (word, bell) in [("off", Bell::Off), ("pm", Bell::Pm), ("all", Bell::All)] {
+        assert_eq!(parse(&format!("/bell {word}")), Ok(Typed::Bell(Some(bell))));
+    }
+    assert_eq!(parse("/bell loud"), Err(CommandError::Incomplete("bell [off|pm|all]")));
 }
 
 #[test]
@@ -76,10 +92,16 @@ fn missing_and_surplus_arguments_are_errors() {
     assert_eq!(parse("/say "), Err(CommandError::Incomplete("say TEXT")));
     assert_eq!(parse("/nick two words"), Err(CommandError::Nick));
     assert_eq!(parse("/names bob"), Err(CommandError::Surplus("names")));
+    assert_eq!(parse("/back home"), Err(CommandError::Surplus("back")));
 }
 
 #[test]
-fn a_long_goodbye_is_cut_to_what_the_wire_allows() {
-    let Ok(Typed::Quit(why)) = parse(&format!("/quit {}", "ö".repeat(1_000))) else { unreachable!() };
-    assert_eq!(why.len(), hobnob::limits::WHY_BYTES_MAX);
+fn a_long_reason_is_cut_to_what_the_wire_allows() {
+    let why = "ö".repeat(1_000);
+    let (Ok(Typed::Quit(quit)), Ok(Typed::Away(away))) =
+        (parse(&format!("/quit {why}")), parse(&format!("/away {why}")))
+    else {
+        unreachable!()
+    };
+    assert_eq!([quit.len(), away.len()], [hobnob::limits::WHY_BYTES_MAX; 2]);
 }

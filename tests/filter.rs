@@ -10,6 +10,7 @@ mod support;
 use std::sync::Arc;
 
 use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, filter, filter_name, is_hidden};
+use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, json};
 use hobnob::identity::Identity;
@@ -157,6 +158,13 @@ proptest! {
     }
 
     #[test]
+    fn a_marked_nick_changes_nothing_of_what_is_shown(name in nasty_name(), texts in proptest::collection::vec(nasty(), 2..5)) {
+        let said = says(&name, &texts.join("me"), 1);
+        let (marked, plain) = (printed(true, &said), printed(false, &said));
+        prop_assert_eq!(without_colors(&marked), Some(plain));
+    }
+
+    #[test]
     fn a_goodbye_is_one_line(name in nasty_name(), why in nasty()) {
         let left = Event::Left { member: person(&name), passing: false, why };
         let shown = printed(false, &[left]);
@@ -168,13 +176,17 @@ proptest! {
     fn json_has_the_exact_text_and_name_on_one_line(name in nasty_name(), text in nasty()) {
         let mut line = String::new();
         for event in says(&name, &text, 1) {
-            json::push_event(&event, &mut line);
+            json::push_event(&event, &Mention::of(&me()), &mut line);
         }
         prop_assert_eq!(line.bytes().filter(|byte| *byte < 0x20).collect::<Vec<_>>(), vec![b'\n']);
         let value: Value = serde_json::from_str(&line).expect("JSON");
         prop_assert_eq!(&value["text"], &text);
         prop_assert_eq!(&value["from"]["nick"], name.as_str());
     }
+}
+
+fn me() -> Person {
+    Person { id: Identity::from_seed(&[1; 32]).id(), nick: Nick::new("me").expect("a nick") }
 }
 
 fn person(name: &Nick) -> Person {
@@ -195,9 +207,8 @@ fn says(name: &Nick, text: &str, parts: u64) -> Vec<Event> {
 }
 
 fn printed(color: bool, events: &[Event]) -> String {
-    let me = Person { id: Identity::from_seed(&[1; 32]).id(), nick: Nick::new("me").expect("a nick") };
     let style = Style { together: true, color, quiet: false };
-    let mut printer = Printer::new(style, &me, Naming::default());
+    let mut printer = Printer::new(style, &me(), Naming::default());
     let mut shown = Shown::default();
     for event in events {
         printer.event(event, &mut shown);

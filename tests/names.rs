@@ -8,6 +8,7 @@ mod support;
 
 use std::process::Stdio;
 
+use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, json};
 use hobnob::identity::Id;
@@ -231,7 +232,7 @@ fn names_are_known_again_after_notices_were_skipped() {
 fn json_has_the_members_of_a_clash_and_no_tags() {
     let (alice, other) = (person(0x11, "alice"), person(0x22, "Alice"));
     let mut line = String::new();
-    json::push_event(&clash(&other, &[&alice], false), &mut line);
+    json::push_event(&clash(&other, &[&alice], false), &Mention::of(&alice), &mut line);
     let event: Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(event["event"], "warning");
     let told = |person: &Person| serde_json::json!({ "id": person.id, "nick": person.nick });

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hobnob::console::json;
+use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, complete, rows_of};
 use hobnob::identity::Identity;
@@ -126,7 +127,7 @@ fn who_did_not_confirm_is_named() {
 
 fn as_json(event: &Event) -> Value {
     let mut line = String::new();
-    json::push_event(event, &mut line);
+    json::push_event(event, &Mention::of(&person(1, "alice")), &mut line);
     assert!(line.ends_with('\n') && line.lines().count() == 1, "{line:?}");
     serde_json::from_str(&line).expect("JSON")
 }
@@ -182,6 +183,7 @@ fn whois_finds_by_nick_and_by_the_start_of_a_key() {
         through: None,
         sealing: None,
         since: 0,
+        away: None,
     };
     let members = [member(2, "bob"), member(3, "carol")];
     let key = members[1].person.id.to_string();

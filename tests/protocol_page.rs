@@ -68,7 +68,8 @@ fn posts() -> Vec<Post> {
         post(4, false, &Draft::Nick),
         post(5, false, &Draft::Lost { feed: bob_feed(), last: 12 }),
         post(6, true, &Draft::Mark),
-        post(7, false, &Draft::Leave { why: "tea" }),
+        post(7, false, &Draft::Join { addresses: &[], passing: false, rank: None, away: Some("tea") }),
+        post(8, false, &Draft::Leave { why: "gone home" }),
     ]
 }
 
@@ -152,6 +153,7 @@ fn type_of(control: &Control) -> &'static str {
 /// The same for what a post can be.
 fn kind_of(body: &Body) -> &'static str {
     match body {
+        Body::Join { away: Some(_), .. } => "join-away",
         Body::Join { .. } => "join",
         Body::Say { action: true, .. } => "say-action",
         Body::Say { .. } => "say",
@@ -403,7 +405,7 @@ fn the_worked_secrets_and_tickets_add_up() {
 fn every_record_kind_and_field_is_on_the_page() {
     let headings: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
     for (name, frame) in examples() {
-        let word = name.trim_end_matches("-action");
+        let word = name.trim_end_matches("-action").trim_end_matches("-away");
         assert!(headings.contains(&word), "a section on {word}");
         let text = text_of(&frame);
         let end = if text.ends_with(text_of(EXIT_END)) { EXIT_END.len() } else { MESSAGE_END.len() };
@@ -438,7 +440,8 @@ fn every_bound_is_on_the_page_with_its_number() {
         ("text of a say, as encoded", of(limits::SAY_TEXT_BYTES_MAX), "bytes"),
         ("nick", of(limits::NICK_BYTES_MAX), "bytes"),
         ("name of a room", of(limits::ROOM_NAME_BYTES_MAX), "bytes"),
-        ("why of a leave; reason and text of an exit", of(limits::WHY_BYTES_MAX), "bytes"),
+        ("why of a leave, away of a join", of(limits::WHY_BYTES_MAX), "bytes"),
+        ("reason and text of an exit", of(limits::WHY_BYTES_MAX), "bytes"),
         ("addresses of a join", of(limits::ADDRESSES_PER_NODE_MAX), ""),
         ("addresses of a ticket", of(limits::TICKET_ADDRESSES_MAX), ""),
         ("host of an address in a ticket", of(limits::HOST_BYTES_MAX), "bytes"),

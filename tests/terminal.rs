@@ -117,6 +117,51 @@ fn what_is_typed_is_said_and_what_is_said_appears() {
 }
 
 #[test]
+fn the_bell_rings_for_whom_a_message_is_meant() {
+    let (mut alice, mut bob) = alice_and_bob();
+    alice.say("hello all");
+    assert!(!bob.sees("alice: hello all").contains('\u{7}'));
+    alice.say("hello Bob");
+    bob.sees("\u{7}");
+    bob.sees("alice: hello Bob");
+    bob.enters("/bell off");
+    bob.sees("the bell is off");
+    alice.say("bob, are you there?");
+    assert!(!bob.sees("alice: bob, are you there?").contains('\u{7}'));
+    bob.enters("/bell all");
+    bob.sees("the bell rings for each message");
+    bob.enters("so do I, bob");
+    assert!(!bob.sees("bob: so do I, bob").contains('\u{7}'), "nobody rings for himself");
+    alice.say("to all");
+    bob.sees("\u{7}");
+    bob.sees("alice: to all");
+    bob.enters("/nick rob");
+    bob.sees("you are now called rob");
+    bob.enters("/bell pm");
+    bob.sees("the bell rings for private messages");
+    alice.say("bob was your name");
+    assert!(!bob.sees("alice: bob was your name").contains('\u{7}'));
+    alice.say("rob is");
+    bob.sees("\u{7}");
+}
+
+#[test]
+fn who_is_away_says_so_to_those_here_and_to_those_who_come() {
+    let (alice, mut bob) = alice_and_bob();
+    bob.enters("/away lunch");
+    bob.sees("you are away (lunch)");
+    assert_eq!(alice.wait_for_member("away", "bob")["why"], "lunch");
+    let mut carol = Person::start("carol", &alice.addr());
+    carol.sees("bob is here");
+    carol.enters("/names");
+    carol.sees("3 here: alice, bob (away: lunch), carol (you)");
+    bob.enters("/back");
+    bob.sees("you are back");
+    alice.wait_for_member("back", "bob");
+    carol.sees("bob is back");
+}
+
+#[test]
 fn the_line_being_typed_stays_whole_when_others_speak() {
     let (mut alice, mut bob) = alice_and_bob();
     bob.types("half a ");

@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::bell::Bell;
 use crate::limits::{NICK_BYTES_MAX, RECALLED_LAST, RECALLED_LAST_MAX, WHY_BYTES_MAX};
 use crate::moment::{self, MomentError};
 use crate::room::Wanted;
@@ -33,6 +34,10 @@ pub enum Typed {
     Quit(String),
     /// Be called this.
     Nick(Nick),
+    /// Be away, for a reason or none.
+    Away(String),
+    /// Be back.
+    Back,
     /// Who is here?
     Names,
     /// Who is that? A nick, or the start of a key.
@@ -47,6 +52,8 @@ pub enum Typed {
     Recall(Wanted),
     /// Tell who comes and goes, or no longer.
     Quiet,
+    /// Set the terminal's bell, or tell what it is set to.
+    Bell(Option<Bell>),
     /// Clear the screen.
     Clear,
     /// Which version is this?
@@ -94,6 +101,8 @@ pub const COMMANDS: [Usage; 21] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
+    Usage { name: "away", form: "away [why]", help: "tell others that you are away, or why" },
+    Usage { name: "back", form: "back", help: "tell others that you are back" },
     Usage { name: "names", form: "names", help: "tell who is here" },
     Usage { name: "whois", form: "whois WHO", help: "tell more about a nick, the start of a key, or NICK#KEY" },
     Usage { name: "whoami", form: "whoami", help: "tell the own nick and key" },
@@ -110,6 +119,7 @@ pub const COMMANDS: [Usage; 21] = [
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
     Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
+    Usage { name: "bell", form: "bell [off|pm|all]", help: "ring for nothing, for what is meant for you, or for all" },
     Usage { name: "clear", form: "clear", help: "clear the screen" },
     Usage { name: "version", form: "version", help: "tell the version of this program" },
 ];
@@ -146,11 +156,18 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         "history" => return recalled(word),
         "search" => return needed(command, word).map(|words| Typed::Recall(search(&words))),
         "whois" => return needed(command, word).map(Typed::Whois),
+        "bell" if word.is_empty() => return Ok(Typed::Bell(None)),
+        "bell" => {
+            let bell = Bell::from_word(word).ok_or(CommandError::Incomplete(command.form))?;
+            return Ok(Typed::Bell(Some(bell)));
+        }
         "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
+        "away" => return Ok(Typed::Away(truncated(word, WHY_BYTES_MAX).to_owned())),
         "nick" => {
             let name = needed(command, word)?;
             return Nick::new(&name).map(Typed::Nick).map_err(|_| CommandError::Nick);
         }
+        "back" => Typed::Back,
         "names" => Typed::Names,
         "whoami" => Typed::Whoami,
         "status" => Typed::Status,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::mention::Mention;
 use super::print::{self, Protection, answer, notice, timestamp};
 use crate::history::query::Found;
 use crate::identity::Id;
@@ -16,9 +17,9 @@ use crate::room::event::{Event, HubStatus, LinkStatus, Member, Peer, Person, Rec
 use crate::ticket::Ticket;
 use crate::wire::record::{Body, FeedId, Post};
 
-/// Writes an event, where it has a JSON form. Answers are asked for by `push_names` and
-/// `push_status`.
-pub fn push_event(event: &Event, out: &mut String) {
+/// Writes an event, where it has a JSON form; of a message it says whether it has the nick that is looked for.
+/// Answers are asked for by `push_names` and `push_status`.
+pub fn push_event(event: &Event, mention: &Mention, out: &mut String) {
     if let Event::Said { post, mine, backlog } = event {
         push_say(post, *mine, *backlog, out);
     } else if let Event::Whispered(whisper) = event {
@@ -103,6 +104,8 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         }
         Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
+        Event::Away { member, why: Some(why) } => ("away", json!({ "member": person(member), "why": why })),
+        Event::Away { member, why: None } => ("back", json!({ "member": person(member) })),
         Event::Hub { hub, myself, epoch, former, gone } => (
             "hub",
             json!({
@@ -201,6 +204,7 @@ fn member(member: &Member) -> Value {
         "linked": member.linked,
         "through": member.through.as_ref().map(person),
         "since": time(timestamp(member.since)),
+        "away": member.away,
     })
 }
 
@@ -255,7 +259,7 @@ fn push_at(name: &str, at: Timestamp, fields: &Value, out: &mut String) {
 }
 
 /// A say, by hand: its text stands in the frame as JSON already.
-pub(super) fn push_say(post: &Post, mine: bool, backlog: bool, out: &mut String) {
+pub(super) fn push_say(post: &Post, mine: bool, backlog: bool, mentioned: bool, out: &mut String) {
     let Body::Say { text, action, part } = &post.body else { return };
     let text = post.frame.get(text.clone()).and_then(|json| std::str::from_utf8(json).ok()).unwrap_or(r#""""#);
     let author = post.feed.author;
@@ -268,7 +272,7 @@ pub(super) fn push_say(post: &Post, mine: bool, backlog: bool, out: &mut String)
         post.number,
         string(post.nick.as_str()),
     );
-    for (name, set) in [("action", *action), ("part", *part)] {
+    for (name, set) in [("action", *action), ("part", *part), ("mention", mentioned)] {
         if set {
             let _ = write!(out, r#","{name}":true"#);
         }

@@ -19,6 +19,9 @@ pub(super) struct Output {
 /// Empties the screen and goes to its top. The printer's newline follows.
 const CLEAR: &str = "\x1b[2J\x1b[H\n";
 
+/// Before the text, so that whoever looks up finds it drawn.
+const BELL: &str = "\x07";
+
 impl Output {
     /// Around a terminal on which a line is edited.
     pub(super) fn around(screen: ScreenPrinter) -> Self {
@@ -54,6 +57,9 @@ impl Output {
         }
         if shown.chat.is_empty() {
             return Ok(());
+        }
+        if std::mem::take(&mut shown.bell) {
+            shown.chat.insert_str(0, BELL);
         }
         let written = match &mut self.screen {
             Some(screen) if self.chat_on_screen => {

@@ -13,7 +13,9 @@ use jiff::tz::TimeZone;
 use memchr::memchr_iter;
 use unicode_width::UnicodeWidthStr;
 
+use super::bell::{Bell, Ring};
 use super::filter::{is_plain_lines, push_filtered};
+use super::mention::Mention;
 use super::naming::Naming;
 use crate::history::query::Found;
 use crate::identity::Id;
@@ -39,6 +41,8 @@ pub struct Shown {
     pub chat: String,
     /// For stderr; unused where both go to one terminal.
     pub notices: String,
+    /// The terminal's bell rings with the chat, once.
+    pub bell: bool,
 }
 
 /// How to print for people.
@@ -57,6 +61,8 @@ pub struct Style {
 pub struct Printer {
     style: Style,
     me: Id,
+    mention: Mention,
+    bell: Bell,
     naming: Naming,
     clock: Clock,
     /// Whose line goes on, and to whom: the last thing written was a part of it.
@@ -69,13 +75,15 @@ impl Printer {
     /// A printer for this identity. It keeps the names of those who are here.
     pub fn new(style: Style, me: &Person, naming: Naming) -> Self {
         naming.insert(me);
-        Self { style, me: me.id, naming, clock: Clock::new(), open: None, links: 0 }
+        let (mention, bell) = (Mention::of(me), Bell::default());
+        Self { style, me: me.id, mention, bell, naming, clock: Clock::new(), open: None, links: 0 }
     }
 
     /// Prints what happened. The answers to commands are asked for by `names` and `status`.
     pub fn event(&mut self, event: &Event, shown: &mut Shown) {
         self.naming.before(event);
-        if let Event::Said { post, backlog, .. } = event {
+        self.mention.follow(event);
+        if let Event::Said { post, mine, backlog } = event {
             let dated = *backlog && !self.clock.is_today(post.at);
             self.said(post, dated, shown);
         } else if let Event::Whispered(whisper) = event {
@@ -135,6 +143,17 @@ impl Printer {
         self.style.quiet = !self.style.quiet;
         let told = if self.style.quiet { "no longer telling who comes and goes" } else { "telling who comes and goes" };
         self.tell(told, shown);
+    }
+
+    /// Sets the bell, where that is asked for; says when it rings.
+    pub fn set_bell(&mut self, bell: Option<Bell>) -> &'static str {
+        self.bell = bell.unwrap_or(self.bell);
+        self.bell.told()
+    }
+
+    /// Rings for what somebody else has said just now, where somebody sits at a terminal and wants that.
+    pub fn ring(&self, ring: Ring, shown: &mut Shown) {
+        shown.bell |= self.style.together && self.bell.rings_for(ring);
     }
 
     /// Ends a line that its author left open.
@@ -200,6 +219,7 @@ impl Printer {
         if self.style.together || !part {
             shown.chat.push('\n');
         }
+        mentioned
     }
 
     /// Writes time and name; returns the cells that they take.
@@ -249,8 +269,8 @@ fn color_of(id: &Id) -> u8 {
     31 + first % 6
 }
 
-/// Writes lines, the second and further ones indented.
-fn push_lines(out: &mut String, text: &str, indent: usize) {
+/// Writes lines, the second and further ones indented, with the nick marked where that is asked for.
+fn push_lines(out: &mut String, text: &str, indent: usize, mark: Option<&Mention>) {
     let plain = is_plain_lines(text);
     out.reserve(text.len());
     let mut start = 0;
@@ -262,13 +282,28 @@ fn push_lines(out: &mut String, text: &str, indent: usize) {
                 push_spaces(out, indent);
             }
         }
-        if plain {
+        if let Some(mention) = mark {
+            push_marked(out, line, mention);
+        } else if plain {
             out.push_str(line);
         } else {
             push_filtered(out, line);
         }
         start = end + 1;
     }
+}
+
+/// Writes a line in which the nick is bold and reverse. It is cut between whole characters, and each piece is filtered.
+fn push_marked(out: &mut String, line: &str, mention: &Mention) {
+    let mut from = 0;
+    while let Some(nick) = mention.find(line, from) {
+        push_filtered(out, line.get(from..nick.start).unwrap_or_default());
+        out.push_str("\x1b[1;7m");
+        push_filtered(out, line.get(nick.clone()).unwrap_or_default());
+        out.push_str("\x1b[0m");
+        from = nick.end;
+    }
+    push_filtered(out, line.get(from..).unwrap_or_default());
 }
 
 fn push_spaces(out: &mut String, count: usize) {

@@ -28,6 +28,8 @@ pub(super) enum Local {
     Recalled(Wanted, Found),
     /// `/quiet`.
     Quiet,
+    /// `/bell`, with what it is set to or without.
+    Bell(Option<Bell>),
     /// `/clear`.
     Clear,
     /// Show that this went wrong; the run has failed.
@@ -111,6 +113,8 @@ impl Speaker {
                 }
                 self.command(Command::Nick(nick))
             }
+            Typed::Away(why) => self.command(Command::Away(Some(why))),
+            Typed::Back => self.command(Command::Away(None)),
             Typed::Names => self.ask(Query::Names, Command::Names),
             Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
             Typed::Whoami => self.ask(Query::Whoami, Command::Status),
@@ -118,6 +122,7 @@ impl Speaker {
             Typed::Recall(wanted) => self.ask(Query::Recall(wanted.clone()), Command::Recall(wanted)),
             Typed::Invite => self.ask(Query::Invite, Command::Status),
             Typed::Quiet => self.tell(Local::Quiet),
+            Typed::Bell(bell) => self.tell(Local::Bell(bell)),
             Typed::Clear => self.tell(Local::Clear),
             Typed::Version => self.tell(Local::Note(concat!("hobnob ", env!("CARGO_PKG_VERSION")).to_owned())),
             Typed::Help => self.tell(Local::Note(help())),

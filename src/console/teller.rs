@@ -32,7 +32,7 @@ impl Teller {
     pub fn tell(&mut self, post: &Post) -> &[u8] {
         self.shown.chat.clear();
         if self.json {
-            json::push_say(post, post.feed.author == self.me, true, &mut self.shown.chat);
+            json::push_say(post, post.feed.author == self.me, true, false, &mut self.shown.chat);
         } else {
             let author = Person::of(post);
             // From its second author on a name is shown with a tag.

@@ -81,6 +81,13 @@ pub enum Event {
         /// The name until now.
         old: Nick,
     },
+    /// A member that was here before is away, or back. This node's user is told the same of himself.
+    Away {
+        /// Who.
+        member: Person,
+        /// Away, and why, or nothing; `None` is back.
+        why: Option<String>,
+    },
     /// From now on names look alike; told once for each pair, while both are here.
     Clash {
         /// Who came, or took the name.
@@ -307,6 +314,8 @@ pub struct Member {
     pub sealing: Option<SealingKey>,
     /// Its first post of the oldest session, in milliseconds since 1970.
     pub since: u64,
+    /// It is away, and why, or nothing.
+    pub away: Option<String>,
 }
 
 /// How things are.

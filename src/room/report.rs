@@ -6,6 +6,7 @@ use crate::identity::Id;
 use crate::wire::record::FeedId;
 
 use super::Room;
+use super::away::away_of;
 use super::event::{Event, LinkStatus, Member, Person, Status};
 use super::links::Link;
 use super::session::Session;
@@ -52,7 +53,11 @@ impl Room {
 
     /// The sessions present, as far as this run has heard of them.
     fn present(&self) -> impl Iterator<Item = (&FeedId, &Session)> {
-        self.roster.present().filter(|(feed, _)| !self.completion.is_hearsay(feed))
+        self.roster.present().filter(|(feed, session)| self.is_here(feed, session))
+    }
+
+    fn is_here(&self, feed: &FeedId, session: &Session) -> bool {
+        session.is_present() && !self.completion.is_hearsay(feed)
     }
 
     /// Who is here.
@@ -70,6 +75,7 @@ impl Room {
                 through: None,
                 sealing: None,
                 since: session.since,
+                away: None,
             });
             member.sessions += 1;
             member.passing &= session.passing;

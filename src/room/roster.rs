@@ -10,9 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::Id;
-use crate::limits::{EARLY_CLAIMS_MAX, LOOKALIKES_TOLD_MAX};
+use crate::limits::{AWAYS_TOLD, EARLY_CLAIMS_MAX, LOOKALIKES_TOLD_MAX};
 use crate::wire::record::{Body, FeedId, Post};
 
+use super::away::away_of;
+use super::bucket::Bucket;
 use super::event::{Event, Person};
 use super::names::Names;
 use super::session::{Claims, Presence, Session, add_claim};
@@ -22,6 +24,9 @@ struct Shown {
     person: Person,
     passing: bool,
     sessions: BTreeSet<FeedId>,
+    /// Why it is away, as far as that was told or is no news, and the times that it was told.
+    away: Option<String>,
+    aways: Bucket,
 }
 
 /// Who is here.
@@ -36,6 +41,8 @@ pub(super) struct Roster {
     passing: bool,
     /// Sessions whose presence may have changed since it was told.
     dirty: BTreeSet<FeedId>,
+    /// Those of whom it was told too often lately that they are away or back.
+    put_off: BTreeSet<Id>,
     /// Claims about sessions of which no post has come yet.
     early_claims: BTreeMap<FeedId, Claims>,
     present: usize,
@@ -99,11 +106,12 @@ impl Roster {
     pub(super) fn fold(&mut self, post: &Post, moment: Moment) -> bool {
         let early = self.early_claims.remove(&post.feed);
         let session = self.sessions.entry(post.feed).or_insert_with(|| Session::new(post, early.unwrap_or_default()));
-        let renamed = session.nick != post.nick;
+        let (nick, away) = (session.nick.clone(), session.away.clone());
         session.fold(post, moment.written_at);
+        let told_anew = session.nick != nick || session.away != away;
         session.behind_ms = session.behind_ms.into_iter().chain(moment.live_behind_ms).min();
         let mut changed = self.settle(post.feed, moment.now);
-        if renamed {
+        if told_anew {
             changed |= self.dirty.insert(post.feed);
         }
         if let Body::Lost { feed, last } = &post.body {
@@ -147,7 +155,7 @@ impl Roster {
     }
 
     /// Folds sessions as lost that have been silent for too long, or do not answer a claim; returns whether there
-    /// were any.
+    /// were any, or something is still to be told.
     pub(super) fn pass_time(&mut self, now: i64) -> bool {
         let before = self.present;
         for (feed, session) in self.sessions.iter_mut().filter(|(_, session)| session.is_present()) {
@@ -157,7 +165,7 @@ impl Roster {
                 self.present -= 1;
             }
         }
-        self.present < before
+        self.present < before || !self.put_off.is_empty()
     }
 
     pub(super) fn forget(&mut self, feed: &FeedId) {
@@ -169,8 +177,9 @@ impl Roster {
     }
 
     /// What changed for the user since the last call. `me` is present without being told.
-    pub(super) fn changes(&mut self, me: Id) -> Vec<Event> {
+    pub(super) fn changes(&mut self, me: Id, now: u64) -> Vec<Event> {
         let mut events = Vec::new();
+        let mut heard = std::mem::take(&mut self.put_off);
         for feed in std::mem::take(&mut self.dirty) {
             let Some(session) = self.sessions.get_mut(&feed) else { continue };
             let present = session.is_present();
@@ -185,8 +194,33 @@ impl Roster {
                 (true, false) => events.extend(self.hide(feed)),
                 (false, false) => {}
             }
+            heard.insert(feed.author);
+        }
+        for member in heard {
+            events.extend(self.tell_away(member, now));
         }
         events
+    }
+
+    /// Whether a member that was here before is away, where that has changed. What was so before this run is no news.
+    fn tell_away(&mut self, id: Id, now: u64) -> Option<Event> {
+        let shown = self.shown.get_mut(&id)?;
+        let sessions = || shown.sessions.iter().filter_map(|feed| self.sessions.get(feed));
+        let away = away_of(sessions());
+        if away == shown.away {
+            return None;
+        }
+        let is_old = sessions().all(|session| session.away_at < 0);
+        if is_old || shown.passing {
+            shown.away = away;
+            return None;
+        }
+        if !shown.aways.pour(1, AWAYS_TOLD, now) {
+            self.put_off.insert(id);
+            return None;
+        }
+        shown.away.clone_from(&away);
+        Some(Event::Away { member: shown.person.clone(), why: away })
     }
 
     fn show(&mut self, feed: FeedId, person: Person, events: &mut Vec<Event>) {
@@ -196,7 +230,9 @@ impl Roster {
             return self.rename(person, events);
         }
         let sessions = BTreeSet::from([feed]);
-        self.shown.insert(feed.author, Shown { person: person.clone(), passing, sessions });
+        let away = self.sessions.get(&feed).and_then(|session| session.away.clone());
+        let shown = Shown { person: person.clone(), passing, sessions, away, aways: Bucket::default() };
+        self.shown.insert(feed.author, shown);
         events.push(Event::Joined { member: person.clone(), passing });
         events.extend(self.name(person));
     }

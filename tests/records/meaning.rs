@@ -115,6 +115,7 @@ fn wrong_types_and_missing_fields_are_refused() {
         ("join", r#"{"addresses":["nowhere"]}"#.to_owned()),
         ("join", r#"{"addresses":{}}"#.to_owned()),
         ("join", r#"{"addresses":[],"passing":"yes"}"#.to_owned()),
+        ("join", r#"{"addresses":[],"away":true}"#.to_owned()),
         ("say", r#"{"text":"x","part":1}"#.to_owned()),
         ("leave", r#"{"why":1}"#.to_owned()),
         ("lost", format!(r#"{{"author":"{id}","session":1}}"#)),
@@ -295,6 +296,9 @@ fn bounds_of_records_hold_at_the_bound_and_not_past_it() {
     let why = |length: usize| body_of("leave", &format!(r#"{{"why":"{}"}}"#, "x".repeat(length)));
     assert!(why(WHY_BYTES_MAX).is_ok());
     assert!(matches!(why(WHY_BYTES_MAX + 1), Err(RecordError::Bounds("why"))));
+    let away = |length: usize| body_of("join", &format!(r#"{{"addresses":[],"away":"{}"}}"#, "x".repeat(length)));
+    assert!(away(WHY_BYTES_MAX).is_ok());
+    assert!(matches!(away(WHY_BYTES_MAX + 1), Err(RecordError::Bounds("away"))));
     let text = |length: usize| body_of("say", &format!(r#"{{"text":"{}"}}"#, "x".repeat(length)));
     assert!(text(SAY_TEXT_BYTES_MAX).is_ok());
     assert!(matches!(text(SAY_TEXT_BYTES_MAX + 1), Err(RecordError::Bounds("text"))));

@@ -7,6 +7,7 @@
 
 mod acquaintance;
 mod all;
+mod away;
 mod bounds;
 mod dial;
 mod door;

@@ -2,6 +2,7 @@
 //! where they are printed.
 
 use super::{Clock, Protection};
+use crate::console::filter::filter;
 use crate::console::naming::{Naming, shown};
 use crate::history::query::Found;
 use crate::identity::Id;
@@ -23,6 +24,7 @@ pub(super) fn names(members: &[Member]) -> String {
         if member.passing {
             about.push("passing".to_owned());
         }
+        about.extend(away(member));
         let name = shown(&among, &member.person);
         if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
     };
@@ -50,6 +52,12 @@ pub(crate) fn find<'a>(members: &'a [Member], who: &str) -> Vec<&'a Member> {
     members.iter().filter(|member| found.contains(&member.person.id)).collect()
 }
 
+/// That somebody is away, and why.
+fn away(member: &Member) -> Option<String> {
+    let why = member.away.as_ref()?;
+    Some(if why.is_empty() { "away".to_owned() } else { format!("away: {}", filter(why)) })
+}
+
 fn names_of(members: &[Member]) -> Names {
     members.iter().map(|member| &member.person).collect()
 }
@@ -66,6 +74,7 @@ fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
             None => "reached through others".to_owned(),
         });
     }
+    told.extend(away(member));
     if !addresses.is_empty() {
         told.push(format!("at {}", addresses.join(" ")));
     }

@@ -67,6 +67,10 @@ impl Printer {
             Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
                 (!self.style.quiet).then(|| member_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
+            Event::Away { member, why } => {
+                let myself = member.id == self.me;
+                (myself || !self.style.quiet).then(|| Notice::Note(self.away(member, why.as_deref())))
+            }
             Event::Looking { peers } => (!self.style.quiet).then(|| Notice::Note(looking(*peers))),
             Event::Unreached { peer, why } => Some(Notice::Trouble(format!("{peer} cannot be reached: {why}"))),
             Event::Clash { member, others, passing: false } => self.clash_notice(member, others),
@@ -103,6 +107,15 @@ impl Printer {
             | Event::Recalled(_)
             | Event::Status(_)
             | Event::Ended(_) => None,
+        }
+    }
+
+    fn away(&self, member: &Person, why: Option<&str>) -> String {
+        let who = if member.id == self.me { "you are".to_owned() } else { format!("{} is", self.naming.name(member)) };
+        match why {
+            None => format!("{who} back"),
+            Some("") => format!("{who} away"),
+            Some(why) => format!("{who} away ({})", filter(why)),
         }
     }
 

@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use serde::Serialize;
+
 use super::super::Frame;
 use super::super::frame::MESSAGE_END;
 use super::super::seal::SealingKey;
@@ -126,6 +128,17 @@ impl Draft<'_> {
         }
         text_range
     }
+}
+
+/// The body of a join as it is written, in the order of its keys.
+#[derive(Serialize)]
+struct JoinBody<'a> {
+    addresses: &'a [SocketAddr],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<&'a str>,
+    passing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u8>,
 }
 
 /// The parts of a post that every kind has.
