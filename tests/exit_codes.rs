@@ -122,7 +122,7 @@ fn code_4_is_a_member_that_never_confirms_and_stderr_names_it() {
     let mute = thread::spawn(move || {
         let mut wire = Wire::accept(&listener, "mute");
         wire.greet_dialler();
-        wire.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None });
+        wire.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None });
         // It stays, and says nothing more.
         let _ = is_over.recv();
     });

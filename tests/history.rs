@@ -398,7 +398,7 @@ fn a_post_with_newlines_in_it_is_one_line_and_comes_back_as_it_was() {
     let alice = keeper.run(&[]);
     let mut eve = Wire::dial_encrypted(&alice.addr(), "eve");
     eve.greet();
-    eve.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None });
+    eve.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None });
     let plain = eve.post(2, &Draft::Say { text: "odd", action: false, part: false });
     let text = String::from_utf8(plain.frame.to_vec()).expect("JSON is text");
     let (unsigned, _) = text.split_once(r#","sig":"#).expect("a post is signed");

@@ -62,13 +62,13 @@ fn posts() -> Vec<Post> {
     let addresses: [SocketAddr; 2] =
         ["192.0.2.7:4646".parse().expect("an address"), "[2001:db8::7]:4646".parse().expect("an address")];
     vec![
-        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }),
+        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
         worked(),
         post(3, false, &Draft::Say { text: "waves", action: true, part: false }),
         post(4, false, &Draft::Nick),
         post(5, false, &Draft::Lost { feed: bob_feed(), last: 12 }),
         post(6, true, &Draft::Mark),
-        post(7, false, &Draft::Join { addresses: &[], passing: false, rank: None, away: Some("tea") }),
+        post(7, false, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: Some("tea") }),
         post(8, false, &Draft::Leave { why: "gone home" }),
     ]
 }

@@ -184,7 +184,7 @@ fn ban_this_address(host: &Node) {
     for stranger in &mut strangers {
         let nick = Nick::new("eve").expect("a nick");
         let header = Header { feed: stranger.feed, number: 1, at: now(), nick: &nick, ack: false };
-        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None };
+        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None };
         let forged = Post::encode(&header, &draft, &Domain::of_room("elsewhere"), &stranger.identity);
         stranger.write(&forged.frame);
         assert_eq!(stranger.reason().as_deref(), Some("bad-signature"));

@@ -219,7 +219,7 @@ fn a_post_of_another_room_is_let_go() {
         let nick = Nick::new("mallory").expect("a nick");
         let feed = FeedId { author: identity.id(), session: 1 };
         let header = Header { feed, number: 1, at: 1_700_000_000_000, nick: &nick, ack: false };
-        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None };
+        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None };
         let post = Post::encode(&header, &draft, &Domain::of_room("elsewhere"), &identity);
         eve.write(&post.frame);
     };
@@ -230,7 +230,7 @@ fn a_post_of_another_room_is_let_go() {
 fn a_number_from_the_future_is_let_go() {
     let skips = |eve: &mut Wire| {
         eve.greet();
-        eve.send_post(1, &Draft::Join { addresses: &[], passing: true, rank: None, sealing: None });
+        eve.send_post(1, &Draft::Join { addresses: &[], passing: true, rank: None, sealing: None, away: None });
         eve.send_post(3, &Draft::Say { text: "from the future", action: false, part: false });
     };
     let chat = Chat::in_the_clear();
@@ -267,7 +267,7 @@ fn records_before_hello_are_out_of_turn() {
 fn a_post_before_hello_is_out_of_turn() {
     let hurries = |eve: &mut Wire| {
         eve.hear_hello();
-        eve.send_post(1, &Draft::Join { addresses: &[], passing: true, rank: None, sealing: None });
+        eve.send_post(1, &Draft::Join { addresses: &[], passing: true, rank: None, sealing: None, away: None });
     };
     is_let_go(hurries, "out-of-turn", &[]);
 }

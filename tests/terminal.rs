@@ -290,7 +290,7 @@ fn attack(host: &Node) -> Vec<Wire> {
     let mut attackers: Vec<Wire> = NAMES.iter().map(|name| Wire::dial_encrypted(&host.addr(), name)).collect();
     for (index, attacker) in attackers.iter_mut().enumerate() {
         attacker.greet();
-        attacker.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None });
+        attacker.send_post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None });
         for (number, text) in (2..).zip(ATTACKS) {
             attacker.send_post(number, &Draft::Say { text, action: index % 2 == 1, part: number % 3 == 0 });
         }

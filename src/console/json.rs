@@ -21,7 +21,8 @@ use crate::wire::record::{Body, FeedId, Post};
 /// Answers are asked for by `push_names` and `push_status`.
 pub fn push_event(event: &Event, mention: &Mention, out: &mut String) {
     if let Event::Said { post, mine, backlog } = event {
-        push_say(post, *mine, *backlog, out);
+        let mentioned = mention.is_in(post);
+        push_say(post, *mine, *backlog, mentioned, out);
     } else if let Event::Whispered(whisper) = event {
         push_at("whisper", timestamp(whisper.at), &whispered(whisper), out);
     } else if let Some((name, fields)) = fields_of(event) {

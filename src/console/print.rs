@@ -85,7 +85,10 @@ impl Printer {
         self.mention.follow(event);
         if let Event::Said { post, mine, backlog } = event {
             let dated = *backlog && !self.clock.is_today(post.at);
-            self.said(post, dated, shown);
+            let mentioned = self.said(post, dated, shown);
+            if !mine && !backlog {
+                self.ring(if mentioned { Ring::Private } else { Ring::Said }, shown);
+            }
         } else if let Event::Whispered(whisper) = event {
             self.whispered(whisper, shown);
         } else if let Some(notice) = self.notice_of(event) {
@@ -177,17 +180,16 @@ impl Printer {
         self.said(post, true, shown);
     }
 
-    fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) {
-        let Body::Say { action, part, .. } = post.body else { return };
-        let line = Line {
-            source: (post.feed, None),
-            name: self.naming.name(&Person::of(post)),
-            at: post.at,
-            action,
-            part,
-            dated,
-        };
-        self.line(&line, &post.text(), shown);
+    /// Returns whether it speaks of us, as far as anybody sees or hears that.
+    fn said(&mut self, post: &Post, dated: bool, shown: &mut Shown) -> bool {
+        let Body::Say { action, part, .. } = post.body else { return false };
+        let text = post.text();
+        let Style { together, color, .. } = self.style;
+        let mentioned = (together || color) && post.feed.author != self.me && self.mention.find(&text, 0).is_some();
+        let name = self.naming.name(&Person::of(post));
+        let line = Line { source: (post.feed, None), name, at: post.at, action, part, dated };
+        self.line(&line, &text, mentioned && color, shown);
+        mentioned
     }
 
     /// Something private: who said it to whom is told.
@@ -199,10 +201,13 @@ impl Printer {
         let dated = !self.clock.is_today(at);
         let feed = FeedId { author: whisper.from.id, session: 0 };
         let line = Line { source: (feed, Some(whisper.to.id)), name, at, action, part, dated };
-        self.line(&line, &whisper.text, shown);
+        self.line(&line, &whisper.text, false, shown);
+        if !whisper.mine && !whisper.backlog {
+            self.ring(Ring::Private, shown);
+        }
     }
 
-    fn line(&mut self, line: &Line, text: &str, shown: &mut Shown) {
+    fn line(&mut self, line: &Line, text: &str, marked: bool, shown: &mut Shown) {
         let Line { source, part, .. } = *line;
         let goes_on = self.open.filter(|(open, _)| *open == source);
         let indent = if let Some((_, indent)) = goes_on {
@@ -214,12 +219,11 @@ impl Printer {
             self.close_line(shown);
             self.push_prefix(line, &mut shown.chat)
         };
-        push_lines(&mut shown.chat, text, indent);
+        push_lines(&mut shown.chat, text, indent, Some(&self.mention).filter(|_| marked));
         self.open = part.then_some((source, indent));
         if self.style.together || !part {
             shown.chat.push('\n');
         }
-        mentioned
     }
 
     /// Writes time and name; returns the cells that they take.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 
+use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
 use super::command::{COMMANDS, Typed, parse};
 use super::goodbye::leave;

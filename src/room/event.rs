@@ -409,6 +409,8 @@ pub enum Command {
     Trace(Whom),
     /// Take nothing private from these, and no longer nothing from all others.
     ShutOut(BTreeSet<Id>),
+    /// Be away, for a reason or none; or back.
+    Away(Option<String>),
     /// Who is here? Answered by `Event::Names`.
     Names,
     /// What was said earlier? Answered by `Event::Recalled`.

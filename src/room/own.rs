@@ -67,7 +67,9 @@ impl Room {
         let addresses = self.announced.addresses.clone();
         let rank = Some(self.config.rank).filter(|rank| *rank != RANK_DEFAULT);
         let sealing = Some(self.whispers.sealing_key());
-        self.post(&Draft::Join { addresses: &addresses, passing: self.config.passing, rank, sealing }, out);
+        let (away, passing) = (self.absence_to_post(), self.config.passing);
+        let away = away.as_deref();
+        self.post(&Draft::Join { addresses: &addresses, passing, rank, sealing, away }, out);
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
@@ -103,6 +105,7 @@ impl Room {
             Command::Ping(whom) => self.ping(&whom, out),
             Command::Trace(whom) => self.trace(&whom, out),
             Command::ShutOut(people) => self.whispers.shut_out(people),
+            Command::Away(why) => self.be_away(why, out),
             Command::Names => self.local.ask(Question::Names),
             Command::Status => self.local.ask(Question::Status),
             Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),

@@ -84,8 +84,12 @@ impl Room {
             member.sealing = session.sealing.or(member.sealing);
             member.since = member.since.min(session.since);
         }
-        for member in members.values_mut().filter(|member| !member.linked && !member.myself) {
-            member.through = self.through(member.person.id);
+        for (id, member) in &mut members {
+            let here = self.roster.sessions_of(*id).filter(|(feed, session)| self.is_here(feed, session));
+            member.away = away_of(here.map(|(_, session)| session));
+            if !member.linked && !member.myself {
+                member.through = self.through(*id);
+            }
         }
         let mut members: Vec<Member> = members.into_values().collect();
         members.sort_by(|one, other| (&one.person.nick, one.person.id).cmp(&(&other.person.nick, other.person.id)));

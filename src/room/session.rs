@@ -34,6 +34,10 @@ pub(super) struct Session {
     pub(super) passing: bool,
     /// How much it wants to be the hub, where it has said so.
     pub(super) rank: Option<u8>,
+    /// Why whoever sits there is away, or nothing; `None` while here.
+    pub(super) away: Option<String>,
+    /// When that was written; by the monotonic clock.
+    pub(super) away_at: i64,
     /// What whispers to it are sealed to.
     pub(super) sealing: Option<SealingKey>,
     /// The time of its first post, by its author's clock.
@@ -66,6 +70,8 @@ impl Session {
             passing: false,
             rank: None,
             sealing: None,
+            away: None,
+            away_at: 0,
             since: post.at,
             last: 0,
             joined_at_number: 0,
@@ -85,11 +91,15 @@ impl Session {
         self.spoke_at = written_at;
         self.claims = self.claims.split_off(&post.number);
         match &post.body {
-            Body::Join { addresses, passing, rank, sealing } => {
+            Body::Join { addresses, passing, rank, sealing, away } => {
                 self.addresses.clone_from(addresses);
                 self.passing = *passing;
                 self.rank = *rank;
                 self.sealing = *sealing;
+                if self.away != *away {
+                    self.away.clone_from(away);
+                    self.away_at = written_at;
+                }
                 self.joined_at_number = post.number;
             }
             Body::Leave { why } => self.left = Some(why.clone()),

@@ -68,7 +68,7 @@ impl Author {
                 other => wire.answer(&other)?,
             }
         }
-        wire.send([self.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None })])?;
+        wire.send([self.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None })])?;
         Ok(wire)
     }
 }

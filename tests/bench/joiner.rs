@@ -48,7 +48,7 @@ impl Guest {
         let nick = Nick::new(&format!("guest-{index}")).map_err(wrong)?;
         let feed = FeedId { author: identity.id(), session: SESSION };
         let header = Header { feed, number: 1, at: wall_ms(), nick: &nick, ack: false };
-        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None };
+        let draft = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None };
         let join = Post::encode(&header, &draft, &Domain::of_room(ROOM), &identity);
         Ok(Self { identity, nick, join: join.frame })
     }

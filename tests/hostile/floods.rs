@@ -134,7 +134,7 @@ fn addresses_by_the_thousand_do_not_make_members_knock_there_without_end() {
     eve.greet();
     let began = Instant::now();
     until_closed(&mut eve, 1_000, |eve, turn| {
-        let draft = Draft::Join { addresses: &addresses, passing: true, rank: None, sealing: None };
+        let draft = Draft::Join { addresses: &addresses, passing: true, rank: None, sealing: None, away: None };
         let posts: Vec<u8> = (0..8).flat_map(|index| ghost_post(8 * turn + index, &draft).frame.to_vec()).collect();
         eve.write(&posts);
     });

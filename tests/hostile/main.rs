@@ -17,4 +17,4 @@ mod support;
 use hobnob::wire::record::Draft;
 
 /// How somebody comes, whom nobody can dial.
-const JOIN: Draft<'static> = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None };
+const JOIN: Draft<'static> = Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None };

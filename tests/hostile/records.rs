@@ -239,8 +239,9 @@ fn a_post_in_the_name_of_another_is_let_go() {
 fn who_says_exit_and_goes_on_is_not_heard() {
     let chat = Chat::start();
     let exit = |reason: &str| Control::Exit { reason: reason.to_owned(), text: String::new() }.encode();
-    let more =
-        |eve: &Wire| eve.post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None }).frame;
+    let more = |eve: &Wire| {
+        eve.post(1, &Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None }).frame
+    };
     for (index, reason) in ["goodbye", "renew", "no word of ours", "version"].into_iter().enumerate() {
         let mut eve = chat.stranger_called(&format!("eve{index}"));
         eve.greet();

@@ -20,8 +20,8 @@ fn every_kind_of_post_goes_there_and_back() {
     let addresses: Vec<SocketAddr> =
         ["192.0.2.1:9000", "[2001:db8::1]:4646", "127.0.0.1:1"].map(|addr| addr.parse().unwrap()).to_vec();
     let drafts = [
-        Draft::Join { addresses: &addresses, passing: true, rank: None, sealing: None },
-        Draft::Join { addresses: &[], passing: false, rank: None, sealing: None },
+        Draft::Join { addresses: &addresses, passing: true, rank: None, sealing: None, away: None },
+        Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None },
         Draft::Say { text: "hello", action: false, part: false },
         Draft::Say { text: "", action: true, part: true },
         Draft::Nick,

@@ -31,7 +31,10 @@ fn keeping(remembered: Vec<Acquaintance>) -> Config {
 fn join_at(bob: &mut Hand, link: LinkId, author: &mut Author, at: &[&str]) {
     author.at = bob.now.wall;
     let addresses: Vec<SocketAddr> = at.iter().map(|at| addr(at)).collect();
-    bob.post(link, &author.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+    bob.post(
+        link,
+        &author.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+    );
 }
 
 /// The addresses of acquaintances that were dialled, in order.

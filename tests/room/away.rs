@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::hand::{Author, Hand, Sent, Two, config, two};
 
 fn join(author: &mut Author, away: Option<&str>) -> Arc<Post> {
-    author.post(&Draft::Join { addresses: &[], passing: false, rank: None, away })
+    author.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away })
 }
 
 /// What was told of who is away, since the last look.
@@ -115,7 +115,7 @@ fn of_runs_that_end_with_their_input_it_is_not_told() {
     let Two { mut bob, a, .. } = two();
     let mut disk = Author::new(4, "disk");
     for away in [None, Some("full"), None] {
-        bob.post(a, &disk.post(&Draft::Join { addresses: &[], passing: true, rank: None, away }));
+        bob.post(a, &disk.post(&Draft::Join { addresses: &[], passing: true, rank: None, sealing: None, away }));
     }
     assert_eq!(told(&mut bob), []);
 }

@@ -43,13 +43,19 @@ fn an_address_that_another_session_answers_is_not_dialled_again_and_again() {
     let mut alice = Author::new(2, "alice");
     let addresses = ["10.0.0.2:4646".parse().unwrap()];
     let a = bob.level_link(&alice);
-    bob.post(a, &alice.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+    bob.post(
+        a,
+        &alice.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+    );
     bob.input(Input::Broken { link: a, end: End::Vanished });
     // She is back at once as a new session, and it is she who dials.
     let mut again = Author::new(2, "alice");
     again.feed.session += 1;
     let up = bob.level_link(&again);
-    bob.post(up, &again.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+    bob.post(
+        up,
+        &again.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+    );
     let mut answered = 0;
     for _ in 0..1_200 {
         bob.pass(50);
@@ -75,7 +81,10 @@ fn dialled(addresses: impl Fn(u8) -> Vec<String>) -> usize {
     for seed in 10..16 {
         let mut peer = Author::new(seed, "peer");
         let addresses: Vec<_> = addresses(seed).iter().map(|addr| addr.parse().unwrap()).collect();
-        bob.post(c, &peer.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+        bob.post(
+            c,
+            &peer.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+        );
     }
     bob.pass_alive(5_000, &[c]);
     let targets = bob.dials.iter().map(|(_, target)| target.clone());
@@ -116,7 +125,10 @@ fn an_address_of_our_own_network_that_a_stranger_from_elsewhere_names_is_not_dia
             format!("10.0.0.3:{port}"),
         ];
         let addresses: Vec<_> = addresses.iter().map(|addr| addr.parse().unwrap()).collect();
-        bob.post(c, &eve.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+        bob.post(
+            c,
+            &eve.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+        );
         bob.pass_alive(5_000, &[c]);
     }
     assert!(bob.dials.is_empty(), "{:?}", bob.dials);
@@ -137,7 +149,10 @@ fn of_the_lost_the_newest_are_looked_for() {
         author.at = bob.now.wall;
         carol.at = bob.now.wall;
         let addr = format!("10.0.1.{index}:4646").parse().unwrap();
-        bob.post(c, &author.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None }));
+        bob.post(
+            c,
+            &author.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None, away: None }),
+        );
         bob.post(c, &carol.post(&lost(author.feed, 1)));
     }
     let refuse_all = |bob: &mut Hand, ticks: usize| {
@@ -196,7 +211,7 @@ fn claims(alice_is_lost: bool) -> usize {
         bob.post(link, &author.join());
     }
     let addresses = ["10.0.0.3:4646".parse().unwrap()];
-    let here = Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None };
+    let here = Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None };
     bob.post(links[1], &carol.post(&here));
     if alice_is_lost {
         bob.input(Input::Broken { link: links[0], end: End::Vanished });
@@ -233,7 +248,10 @@ fn where_somebody_was_lost_those_who_are_dialled_in_vain_are_doubted_once() {
 fn join_at(bob: &mut Hand, link: LinkId, author: &mut Author, addr: &str) {
     author.at = bob.now.wall;
     let addresses = [addr.parse().unwrap()];
-    bob.post(link, &author.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None }));
+    bob.post(
+        link,
+        &author.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+    );
 }
 
 /// A second, tick by tick; what is dialled is answered as the test likes.

@@ -254,7 +254,10 @@ fn a_peer_whose_own_posts_are_years_off_is_told_so() {
         (alice.at, carol.at) = (at, at);
         bob.post(c, &alice.say("somebody else's post"));
         assert_eq!((bob.is_closed(c), bob.have(alice.feed)), (None, 2), "who passes it on is not to blame");
-        bob.post(c, &carol.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None }));
+        bob.post(
+            c,
+            &carol.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None }),
+        );
         assert_eq!(bob.is_closed(c), Some(End::Clock));
         assert_eq!(bob.texts(), Vec::<String>::new());
     }

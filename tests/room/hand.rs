@@ -58,7 +58,7 @@ impl Author {
     }
 
     pub(crate) fn join(&mut self) -> Arc<Post> {
-        self.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None })
+        self.post(&Draft::Join { addresses: &[], passing: false, rank: None, sealing: None, away: None })
     }
 
     pub(crate) fn say(&mut self, text: &str) -> Arc<Post> {

@@ -55,7 +55,13 @@ impl Star {
         let to_carol = bob.link(&carol, &[]);
         for (link, author, addr) in [(to_hub, &mut hub, "10.0.0.2:4646"), (to_carol, &mut carol, "10.0.0.3:4646")] {
             let addresses: Vec<SocketAddr> = vec![addr.parse().unwrap()];
-            let join = author.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None });
+            let join = author.post(&Draft::Join {
+                addresses: &addresses,
+                passing: false,
+                rank: None,
+                sealing: None,
+                away: None,
+            });
             bob.post(link, &join);
         }
         let mut star = Self { bob, hub, to_hub, carol, to_carol, beats: 0 };
@@ -228,7 +234,7 @@ fn a_hub_without_room_for_more_is_told_of_once_and_others_carry_the_words() {
     let (mut hub, carol) = (member(2, "alice"), member(3, "carol"));
     let to_carol = bob.link(&carol, &[hub.entry(1)]);
     let addresses: Vec<SocketAddr> = vec!["10.0.0.2:4646".parse().unwrap()];
-    let join = hub.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None });
+    let join = hub.post(&Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None });
     bob.post(to_carol, &join);
     for number in 1..=20 {
         bob.control(to_carol, beat(&hub, 1, number));

@@ -66,7 +66,7 @@ fn our_own_name_clashes_too_whoever_takes_it() {
 fn a_run_that_ends_with_its_input_clashes_without_noise() {
     let Two { mut bob, a, .. } = two();
     let mut pipe = Author::new(4, "alice");
-    bob.post(a, &pipe.post(&Draft::Join { addresses: &[], passing: true, rank: None, sealing: None }));
+    bob.post(a, &pipe.post(&Draft::Join { addresses: &[], passing: true, rank: None, sealing: None, away: None }));
     assert!(matches!(clashes(&bob)[..], [(_, _, true)]), "{:?}", clashes(&bob));
 }
 

@@ -100,8 +100,10 @@ fn one_who_is_dialled_in_vain_is_doubted_whoever_speaks_for_the_others() {
     let mut alice = Author::new(2, "alice");
     let mut carol = Author::new(3, "carol");
     let addr = "10.0.0.3:4646".parse().unwrap();
-    let posts =
-        vec![alice.join(), carol.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None })];
+    let posts = vec![
+        alice.join(),
+        carol.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None, away: None }),
+    ];
     let claimed = |remembered: Vec<Acquaintance>, answers: bool| {
         let listening = Some("10.0.0.1:4646".parse().unwrap());
         let config = Config { reach: Reach::Dialable, listening, remembered, ..config(1) };
@@ -119,7 +121,13 @@ fn one_who_is_dialled_in_vain_is_doubted_whoever_speaks_for_the_others() {
             told += fresh;
             if fresh > 0 && answers {
                 carol.at = bob.now.wall;
-                let here = carol.post(&Draft::Join { addresses: &[addr], passing: false, rank: None, sealing: None });
+                let here = carol.post(&Draft::Join {
+                    addresses: &[addr],
+                    passing: false,
+                    rank: None,
+                    sealing: None,
+                    away: None,
+                });
                 bob.post(a, &here);
             }
         }

@@ -30,6 +30,8 @@ pub enum Body {
         rank: Option<u8>,
         /// What whispers to it are sealed to; one of an earlier version cannot be whispered to.
         sealing: Option<SealingKey>,
+        /// Whoever sits there is away, and why, where that was said.
+        away: Option<String>,
     },
     /// Somebody says something. The text stays in the frame until it is shown.
     Say {
@@ -70,11 +72,14 @@ pub(super) fn decode(kind: &str, json: &str, offset: usize) -> Result<Body, Reco
     }
     match kind {
         "join" => {
-            let JoinBody { addresses, passing, rank, sealing } = serde_json::from_value(value)?;
+            let JoinBody { addresses, passing, rank, sealing, away } = serde_json::from_value(value)?;
             if addresses.len() > ADDRESSES_PER_NODE_MAX {
                 return Err(RecordError::Bounds("addresses"));
             }
-            Ok(Body::Join { addresses, passing, rank, sealing })
+            if away.as_ref().is_some_and(|why: &String| why.len() > WHY_BYTES_MAX) {
+                return Err(RecordError::Bounds("away"));
+            }
+            Ok(Body::Join { addresses, passing, rank, sealing, away })
         }
         "nick" => Ok(Body::Nick),
         "mark" => Ok(Body::Mark),
@@ -119,6 +124,8 @@ struct JoinBody {
     rank: Option<u8>,
     #[serde(default)]
     sealing: Option<SealingKey>,
+    #[serde(default)]
+    away: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -53,6 +53,8 @@ pub enum Draft<'a> {
         rank: Option<u8>,
         /// What whispers to it are sealed to.
         sealing: Option<SealingKey>,
+        /// Whoever sits there is away, and why.
+        away: Option<&'a str>,
     },
     /// See `Body::Say`.
     Say {
@@ -97,15 +99,11 @@ impl Draft<'_> {
     fn write_body(&self, out: &mut Vec<u8>) -> Range<usize> {
         let mut text_range = 0..0;
         match self {
-            Draft::Join { addresses, passing, rank, sealing } => {
-                let mut body = serde_json::json!({ "addresses": addresses, "passing": passing });
-                if let Some(rank) = rank {
-                    body["rank"] = (*rank).into();
-                }
-                if let Some(sealing) = sealing {
-                    body["sealing"] = serde_json::json!(sealing);
-                }
-                write_json(out, &body);
+            Draft::Join { addresses, passing, rank, sealing, away } => {
+                write_json(
+                    out,
+                    &JoinBody { addresses, away: *away, passing: *passing, rank: *rank, sealing: *sealing },
+                );
             }
             Draft::Say { text, action, part } => {
                 out.extend_from_slice(br#"{"text":"#);
@@ -139,6 +137,8 @@ struct JoinBody<'a> {
     passing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     rank: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealing: Option<SealingKey>,
 }
 
 /// The parts of a post that every kind has.
@@ -217,9 +217,13 @@ impl Post {
         out.extend_from_slice(format!(r#","kind":"{}","body":"#, draft.kind()).as_bytes());
         let text = draft.write_body(&mut out);
         let body = match draft {
-            Draft::Join { addresses, passing, rank, sealing } => {
-                Body::Join { addresses: addresses.to_vec(), passing: *passing, rank: *rank, sealing: *sealing }
-            }
+            Draft::Join { addresses, passing, rank, sealing, away } => Body::Join {
+                addresses: addresses.to_vec(),
+                passing: *passing,
+                rank: *rank,
+                sealing: *sealing,
+                away: away.map(str::to_owned),
+            },
             Draft::Say { action, part, .. } => Body::Say { text, action: *action, part: *part },
             Draft::Nick => Body::Nick,
             Draft::Leave { why } => Body::Leave { why: (*why).to_owned() },

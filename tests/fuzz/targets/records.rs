@@ -89,8 +89,8 @@ fn check_post(post: &Post, frame: &[u8]) {
     Nick::new(post.nick.as_str()).expect("a nick that could have been typed");
     let text = post.text();
     let draft = match &post.body {
-        Body::Join { addresses, passing, rank, sealing } => {
-            Draft::Join { addresses, passing: *passing, rank: *rank, sealing: *sealing }
+        Body::Join { addresses, passing, rank, sealing, away } => {
+            Draft::Join { addresses, passing: *passing, rank: *rank, sealing: *sealing, away: away.as_deref() }
         }
         Body::Say { action, part, .. } => Draft::Say { text: &text, action: *action, part: *part },
         Body::Nick => Draft::Nick,

@@ -478,6 +478,7 @@ impl World {
                 passing: input.byte() % 2 == 1,
                 rank: None,
                 sealing: None,
+                away: None,
             },
             1 => Draft::Nick,
             2 => Draft::Leave { why: "" },
