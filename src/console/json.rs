@@ -179,8 +179,8 @@ fn whispered(whisper: &Whisper) -> Value {
         "backlog": whisper.backlog,
     });
     for (name, set) in [("action", whisper.action), ("part", whisper.part)] {
-        if set {
-            fields[name] = true.into();
+        if let (true, Some(fields)) = (set, fields.as_object_mut()) {
+            fields.insert(name.to_owned(), true.into());
         }
     }
     fields

@@ -225,6 +225,7 @@ pub enum Event {
 }
 
 /// Something private.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whisper {
     /// What tells it from others: sender, reader, stream and number.

@@ -63,8 +63,8 @@ pub(super) struct Talk {
     pub(super) floods_until: u64,
     /// How it went the last time,
     pub(super) way: Option<Way>,
-    /// and who was told to carry it; the inner one is nobody where there is a link.
-    pub(super) told_through: Option<Option<Person>>,
+    /// and who was told to carry it.
+    pub(super) told_through: Option<Person>,
     /// Since when there is something under way without a direct link.
     pub(super) indirect_since: Option<u64>,
     /// A dial of the reader was in vain.

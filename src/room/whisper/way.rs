@@ -210,12 +210,10 @@ impl Room {
             Some(Way::Flood) | None => return,
         };
         let to = talk.person.clone();
-        let is_news = match &talk.told_through {
-            None => through.is_some(),
-            Some(told) => told.as_ref().map(|person| person.id) != through.as_ref().map(|person: &Person| person.id),
-        };
+        let carrier = |through: &Option<Person>| through.as_ref().map(|person| person.id);
+        let is_news = carrier(&talk.told_through) != carrier(&through);
         if let Some(talk) = self.whispers.talks.get_mut(&id).filter(|_| is_news) {
-            talk.told_through = Some(through.clone());
+            talk.told_through.clone_from(&through);
             self.local.notice(Event::Way { to, through });
         }
     }
