@@ -19,7 +19,8 @@ const PORT: u16 = 4646;
 /// The lines that somebody whispered to this node, in the order shown.
 fn whispered_by(events: &[Value], nick: &str) -> Vec<String> {
     let mut text = String::new();
-    let theirs = |event: &&Value| event["event"] == "whisper" && event["mine"] == false && event["from"]["nick"] == nick;
+    let theirs =
+        |event: &&Value| event["event"] == "whisper" && event["mine"] == false && event["from"]["nick"] == nick;
     for event in events.iter().filter(theirs) {
         text.push_str(event["text"].as_str().expect("a whisper has a text"));
         if event["part"] != true {
@@ -36,6 +37,19 @@ fn wait_for_whispers(node: &Node, nick: &str, lines: &[String]) {
     });
     let differ = seen.iter().zip(lines).position(|(one, other)| one != other);
     assert_eq!((seen.len(), differ), (lines.len(), None), "{} hears of {nick}, from where it differs", node.name());
+}
+
+/// Waits for a line among those that have come since.
+fn wait_for_whisper(node: &Node, line: &str, seen: &mut usize) {
+    node.wait_until(&format!("{line:?}"), |events| {
+        let is_it = |event: &Value| {
+            event["event"] == "whisper"
+                && event["text"].as_str().is_some_and(|text| text.lines().any(|one| one == line))
+        };
+        let found = events[*seen..].iter().position(is_it);
+        *seen += found.unwrap_or(events.len() - *seen);
+        found
+    });
 }
 
 /// Waits until so many whispers are confirmed.
@@ -182,7 +196,8 @@ fn a_whisper_goes_through_those_who_reach_both_and_they_are_named() {
     assert_eq!((&pong["from"]["nick"], &pong["through"]["nick"]), (&Value::from("alice"), &Value::from("relay")));
     assert!(pong["ms"].is_u64(), "{pong}");
     let trace = bob.wait_for("the way", |event| event["event"] == "trace");
-    let path: Vec<&str> = trace["path"].as_array().expect("a path").iter().filter_map(|at| at["nick"].as_str()).collect();
+    let path: Vec<&str> =
+        trace["path"].as_array().expect("a path").iter().filter_map(|at| at["nick"].as_str()).collect();
     assert_eq!((path.as_slice(), &trace["hops"]), (["bob", "relay", "alice"].as_slice(), &Value::from(2)));
     check_unheard(relay);
 }
@@ -281,19 +296,28 @@ fn where_two_sites_do_not_reach_each_other_one_carrier_takes_over_from_another()
         node.wait_for_links(&["carol", "dave"]);
     }
     let (mut carol, mut dave) = (Some(carol), Some(dave));
+    // As people talk: a line, and an answer to it.
     let talk = |alice: &mut Node, bob: &mut Node, numbers: std::ops::Range<usize>| {
-        // A line at a time, as people talk: each is a whisper of its own.
+        let (mut at_bob, mut at_alice) = (0, 0);
         for number in numbers {
-            alice.say(&format!("alice {number}"));
-            bob.say(&format!("bob {number}"));
+            let [asked, answered] = ["alice", "bob"].map(|name| format!("{name} {number}"));
+            alice.say(&asked);
+            wait_for_whisper(bob, &asked, &mut at_bob);
+            bob.say(&answered);
+            wait_for_whisper(alice, &answered, &mut at_alice);
         }
     };
     talk(&mut alice, &mut bob, 0..LINES / 2);
-    wait_for_delivered(&alice, "bob", 1);
     let way = alice.wait_for("who carries it", |event| event["event"] == "way" && event["through"].is_object());
     let carrier = if way["through"]["nick"] == "carol" { carol.take() } else { dave.take() };
+    // In the middle of a flow of them.
+    let burst = LINES / 2..LINES * 6 / 10;
+    for number in burst.clone() {
+        alice.say(&format!("alice {number}"));
+        bob.say(&format!("bob {number}"));
+    }
     carrier.expect("one of the two carries it").kill();
-    talk(&mut alice, &mut bob, LINES / 2..LINES);
+    talk(&mut alice, &mut bob, burst.end..LINES);
     wait_for_whispers(&bob, "alice", &lines_of("alice", 0..LINES));
     wait_for_whispers(&alice, "bob", &lines_of("bob", 0..LINES));
     let last = carol.or(dave).expect("one of the two is left");

@@ -370,8 +370,10 @@ impl Room {
     /// What is due by the clock.
     pub(super) fn whispers_due(&mut self, out: &mut Vec<Output>) {
         self.find_pipe_reader(out);
-        let waiting = self.whispers.talks.iter().filter(|(_, talk)| !talk.queue.is_empty());
-        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let now = self.now.mono;
+        let is_used = |talk: &Talk| !talk.queue.is_empty() || now < talk.used_at + WHISPER_LINK_MS;
+        let used = self.whispers.talks.iter().filter(|(_, talk)| is_used(talk));
+        for id in used.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.talk_on(id, out);
             self.try_again(id, out);
             self.keep_letters(id, WHISPER_KEPT_AFTER_MS);

@@ -61,6 +61,8 @@ pub(super) struct Talk {
     pub(super) retry_at: u64,
     /// Until then it goes over all links.
     pub(super) floods_until: u64,
+    /// The link over which something of the reader's came last.
+    pub(super) learned: Option<LinkId>,
     /// How it went the last time,
     pub(super) way: Option<Way>,
     /// and who was told to carry it.
@@ -86,6 +88,7 @@ impl Talk {
             tries: 0,
             retry_at: 0,
             floods_until: 0,
+            learned: None,
             way: None,
             told_through: None,
             indirect_since: None,
