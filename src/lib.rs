@@ -114,7 +114,7 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal. Inside: `recall` and `teller` (what was said earlier).
-//! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
+//! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
@@ -139,6 +139,7 @@ pub mod history;
 pub mod identity;
 pub mod known;
 pub mod limits;
+pub mod lines;
 pub mod moment;
 pub mod private;
 pub mod room;
