@@ -116,6 +116,7 @@ pub struct Refused {
 }
 
 /// What somebody is to us.
+#[expect(clippy::struct_excessive_bools, reason = "each holds whatever the others are")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
     /// A contact.

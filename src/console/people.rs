@@ -74,7 +74,9 @@ impl Console {
             Event::Renamed { member, .. } => self.refuse(member),
             Event::Linked(peer) => is_news = self.contacts.standing(&peer.person.id).contact,
             Event::Present(people) => {
-                people.iter().for_each(|person| self.refuse(person));
+                for person in people {
+                    self.refuse(person);
+                }
                 is_news = self.contacts.all_here(people.iter().map(|person| person.id), now());
             }
             Event::Left { member, .. } | Event::Lost { member, .. } => self.contacts.went(&member.id, now()),

@@ -27,7 +27,7 @@ pub(super) enum Local {
     /// This is to be looked for in the past.
     Recall(Wanted),
     /// What was asked for of the past.
-    Recalled(Wanted, Found),
+    Recalled(Box<Wanted>, Found),
     /// `/quiet`.
     Quiet,
     /// `/clear`.
