@@ -148,6 +148,7 @@ pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Out
 }
 
 /// What the main thread owns.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 struct Console {
     me: Person,
@@ -157,6 +158,8 @@ struct Console {
     contacts: Contacts,
     /// Of whom nothing is shown.
     shut_out: BTreeSet<Id>,
+    /// The room does not know that yet.
+    unacquainted: bool,
     /// Who is here was asked for the sake of the contacts.
     asked_whereabouts: bool,
     naming: Naming,
@@ -201,6 +204,7 @@ impl Console {
             known,
             contacts,
             shut_out: BTreeSet::new(),
+            unacquainted: false,
             asked_whereabouts: false,
             naming: naming.clone(),
             mention: Mention::of(&options.me),
@@ -239,6 +243,7 @@ impl Console {
                     None
                 }
             };
+            self.acquaint();
             self.write();
             if let Some(outcome) = ended {
                 break outcome;
@@ -280,6 +285,9 @@ impl Console {
         self.guard(event);
         if let Event::Said { post, mine: false, .. } = event {
             self.meet(&Person::of(post));
+        }
+        if let Event::Whispered(whisper) = event {
+            self.meet(&whisper.from);
         }
         self.show(event);
         match event {

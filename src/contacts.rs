@@ -29,6 +29,7 @@ use crate::limits::{
 use crate::room::event::{Member, Person};
 use crate::room::skeleton::Skeleton;
 use crate::wire::record::Nick;
+use crate::wire::seal::SealingKey;
 use keeper::Keeper;
 
 pub use file::{contacts_path, load};
@@ -45,6 +46,9 @@ pub struct Contact {
     /// Where it can be dialled, the likeliest first.
     #[serde(default)]
     pub addresses: Vec<PeerAddr>,
+    /// What private messages to it are sealed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing: Option<SealingKey>,
     /// When it was here last, as far as this machine's owner was.
     #[serde(default)]
     pub last_seen: Option<Timestamp>,
@@ -89,7 +93,7 @@ pub enum Change {
     /// Somebody asked for it.
     Asked(Deed, Person),
     /// A contact was seen, then and there.
-    Seen(Person, Timestamp, Vec<PeerAddr>),
+    Seen(Person, Timestamp, Vec<PeerAddr>, Option<SealingKey>),
 }
 
 /// There is no place for another person. Nothing is changed.
@@ -308,7 +312,7 @@ impl Contacts {
             return;
         }
         self.noted.remove(id);
-        let seen = self.get(id).map(|contact| Change::Seen(contact.person(), now, Vec::new()));
+        let seen = self.get(id).map(|contact| Change::Seen(contact.person(), now, Vec::new(), None));
         self.keep(seen.into_iter().collect());
     }
 
@@ -322,10 +326,11 @@ impl Contacts {
             };
             self.here.insert(id);
             let addresses = member.addresses.iter().take(ADDRESSES_PER_NODE_MAX).copied().map(PeerAddr::from);
-            let seen = Change::Seen(member.person.clone(), now, addresses.collect());
+            let seen = Change::Seen(member.person.clone(), now, addresses.collect(), member.sealing);
             let mut after = vec![contact.clone()];
             let _ = apply(&mut after, &seen);
-            let is_news = after.iter().any(|after| after.nick != contact.nick || after.addresses != contact.addresses);
+            let looks = |contact: &Contact| (contact.nick.clone(), contact.addresses.clone(), contact.sealing);
+            let is_news = after.iter().any(|after| looks(after) != looks(contact));
             if self.noted.insert(id) || is_news || contact.is_older(now) {
                 news.push(seen);
             }
@@ -376,7 +381,7 @@ impl Contacts {
     /// left to tell.
     pub fn close(mut self, now: Timestamp) -> Vec<Told> {
         let here = self.people.iter().filter(|contact| self.here.contains(&contact.id));
-        let seen = here.map(|contact| Change::Seen(contact.person(), now, Vec::new())).collect();
+        let seen = here.map(|contact| Change::Seen(contact.person(), now, Vec::new(), None)).collect();
         self.keep(seen);
         self.keeper.map(Keeper::close).unwrap_or_default()
     }
@@ -427,6 +432,7 @@ fn apply(people: &mut Vec<Contact>, change: &Change) -> Result<(), Full> {
             id: person.id,
             nick: person.nick.clone(),
             addresses: Vec::new(),
+            sealing: None,
             last_seen: None,
             verified: false,
             ignored: false,
@@ -445,7 +451,10 @@ fn apply(people: &mut Vec<Contact>, change: &Change) -> Result<(), Full> {
         Change::Asked(Deed::Doubt, _) => contact.verified = false,
         Change::Asked(Deed::Ignore, _) => contact.ignored = true,
         Change::Asked(Deed::Unignore, _) => contact.ignored = false,
-        Change::Seen(_, at, addresses) if contact.contact => contact.saw(person, *at, addresses),
+        Change::Seen(_, at, addresses, sealing) if contact.contact => {
+            contact.sealing = sealing.or(contact.sealing);
+            contact.saw(person, *at, addresses);
+        }
         Change::Seen(..) => {}
     }
     if !contact.contact && !contact.ignored {

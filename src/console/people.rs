@@ -38,6 +38,19 @@ impl Console {
     /// changed.
     pub(super) fn shut_out_changed(&mut self) {
         self.shut_out = self.contacts.shut_out();
+        self.unacquainted = true;
+        self.acquaint();
+    }
+
+    /// Has the room know whom the user knows. Where it has no time for that now, it is tried again.
+    pub(super) fn acquaint(&mut self) {
+        if !self.unacquainted {
+            return;
+        }
+        let contacts = self.contacts.people().iter().filter(|contact| contact.contact);
+        let contacts = contacts.map(|contact| (contact.person(), contact.sealing)).collect();
+        let command = Command::Acquaint { shut_out: self.shut_out.clone(), contacts };
+        self.unacquainted = self.commands.try_send(command).is_err();
     }
 
     /// Whether an event is of somebody who is shut out. A script is told who is here all the same.
@@ -48,6 +61,7 @@ impl Console {
         let out = |id: &Id| self.shut_out.contains(id);
         match event {
             Event::Said { post, .. } => out(&post.feed.author),
+            Event::Whispered(whisper) => out(&whisper.from.id),
             _ if self.json => false,
             Event::Joined { member, .. }
             | Event::Left { member, .. }
@@ -67,6 +81,7 @@ impl Console {
         let mut is_news = false;
         match event {
             Event::Said { post, mine: false, .. } => self.refuse(&Person::of(post)),
+            Event::Whispered(whisper) => self.refuse(&whisper.from),
             Event::Joined { member, .. } => {
                 self.refuse(member);
                 is_news = self.contacts.came(&member.id);
@@ -108,7 +123,8 @@ impl Console {
     /// Answers what was asked about people.
     pub(super) fn people(&mut self, asked: Asked, members: &[Member]) {
         match asked {
-            Asked::Whereabouts => self.asked_whereabouts = false,
+            // What was seen of contacts has just been taken up.
+            Asked::Whereabouts => (self.asked_whereabouts, self.unacquainted) = (false, true),
             Asked::Contacts if self.json => json::push_contacts(&self.contacts, &mut self.shown.chat),
             Asked::Contacts => self.printer.contacts(&self.contacts, members, &mut self.shown),
             Asked::Compare(who) => match self.candidates(members).one(&who, |_| true) {
