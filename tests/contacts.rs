@@ -41,6 +41,9 @@ fn member(person: &Person, addresses: &[&str]) -> Member {
         passing: false,
         addresses: addresses.iter().map(|addr| addr.parse().unwrap()).collect(),
         linked: true,
+        through: None,
+        sealing: None,
+        away: None,
         since: 0,
     }
 }
