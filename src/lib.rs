@@ -118,7 +118,7 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
-//!    `recall` and `teller` (what was said earlier).
+//!    `recall` and `teller` (what was said earlier), `people` (what is asked about contacts, and of whom nothing is shown).
 //! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier
 //!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. The console asks them.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
