@@ -56,7 +56,7 @@ fn what_is_asked_of_the_past_is_bounded() {
         (Some(RECALLED_LAST_MAX), Some(RECALLED_LAST_MAX))
     );
     let words = vec!["one".to_owned(), "two".to_owned()];
-    let wanted = Wanted { last: Some(RECALLED_LAST), since: None, words };
+    let wanted = Wanted { last: Some(RECALLED_LAST), words, ..Wanted::default() };
     assert_eq!(parse("/search  One two "), Ok(Typed::Recall(wanted)));
     assert_eq!(parse("/history noon"), Err(CommandError::Moment(MomentError)));
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::print::{self, Protection, answer, notice, timestamp};
+use crate::contacts::{Contact, Contacts, Refused};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
@@ -41,10 +42,33 @@ pub fn push_changed(changed: &Changed, out: &mut String) {
     push("warning", &fields, out);
 }
 
+/// Writes the warning of somebody who came under the name of a verified contact.
+pub fn push_refused(refused: &Refused, out: &mut String) {
+    let fields = json!({
+        "text": notice::refused(refused),
+        "member": person(&refused.member),
+        "former": person(&refused.former),
+        "refused": true,
+    });
+    push("warning", &fields, out);
+}
+
+/// Writes the answer to `/contacts`.
+pub fn push_contacts(contacts: &Contacts, out: &mut String) {
+    let people: Vec<Value> = contacts.people().iter().map(|contact| listed(contact, contacts)).collect();
+    let refused: Vec<Value> = contacts.refused().map(person).collect();
+    push("contacts", &json!({ "contacts": people, "refused": refused }), out);
+}
+
+/// Writes the answer to `/verify`.
+pub fn push_safety(member: &Person, number: &str, verified: bool, out: &mut String) {
+    push("safety", &json!({ "member": person(member), "number": number, "verified": verified }), out);
+}
+
 /// Writes the answer to `/names`, or to `/whois` where only some are asked for.
-pub fn push_names(members: &[Member], whois: Option<&str>, out: &mut String) {
+pub fn push_names(members: &[Member], whois: Option<&str>, contacts: &Contacts, out: &mut String) {
     let asked = whois.map_or_else(|| members.iter().collect(), |who| answer::find(members, who));
-    let members: Vec<Value> = asked.into_iter().map(member).collect();
+    let members: Vec<Value> = asked.into_iter().map(|one| member(one, contacts)).collect();
     push("names", &json!({ "members": members }), out);
 }
 
@@ -152,7 +176,21 @@ fn peer(peer: &Peer) -> Value {
     json!({ "id": peer.person.id, "nick": peer.person.nick, "addr": peer.addr })
 }
 
-fn member(member: &Member) -> Value {
+fn listed(contact: &Contact, contacts: &Contacts) -> Value {
+    json!({
+        "id": contact.id,
+        "nick": contact.nick,
+        "addresses": contact.addresses,
+        "last_seen": contact.last_seen,
+        "here": contacts.is_here(&contact.id),
+        "verified": contact.verified,
+        "ignored": contact.ignored,
+        "contact": contact.contact,
+    })
+}
+
+fn member(member: &Member, contacts: &Contacts) -> Value {
+    let standing = contacts.standing(&member.person.id);
     json!({
         "id": member.person.id,
         "nick": member.person.nick,
@@ -162,6 +200,10 @@ fn member(member: &Member) -> Value {
         "addresses": member.addresses,
         "linked": member.linked,
         "since": time(timestamp(member.since)),
+        "contact": standing.contact,
+        "verified": standing.verified,
+        "ignored": standing.ignored,
+        "refused": standing.refused,
     })
 }
 

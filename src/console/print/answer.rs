@@ -3,6 +3,7 @@
 
 use super::{Clock, Protection};
 use crate::console::naming::{Naming, shown};
+use crate::contacts::Contacts;
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::room::Wanted;
@@ -10,7 +11,7 @@ use crate::room::event::{HubStatus, Member, Status};
 use crate::room::names::Names;
 
 /// Who is here, on one line.
-pub(super) fn names(members: &[Member]) -> String {
+pub(super) fn names(members: &[Member], contacts: &Contacts) -> String {
     let among = names_of(members);
     let told = |member: &Member| {
         let mut about = Vec::new();
@@ -23,6 +24,9 @@ pub(super) fn names(members: &[Member]) -> String {
         if member.passing {
             about.push("passing".to_owned());
         }
+        let standing = contacts.standing(&member.person.id);
+        let shut_out = [(standing.ignored, "ignored"), (standing.refused, "refused")];
+        about.extend(shut_out.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned()));
         let name = shown(&among, &member.person);
         if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
     };
@@ -31,7 +35,7 @@ pub(super) fn names(members: &[Member]) -> String {
 }
 
 /// More about those who may be meant by `who`.
-pub(super) fn whois(members: &[Member], who: &str, clock: &mut Clock) -> String {
+pub(super) fn whois(members: &[Member], who: &str, contacts: &Contacts, clock: &mut Clock) -> String {
     let among = names_of(members);
     let found = find(members, who);
     let mut lines: Vec<String> = match found.len() {
@@ -39,7 +43,7 @@ pub(super) fn whois(members: &[Member], who: &str, clock: &mut Clock) -> String 
         1 => Vec::new(),
         count => vec![format!("{who} may be any of these {count}; with its tag, as in NICK#KEY, a name means one")],
     };
-    lines.extend(found.into_iter().map(|member| about(member, &among, clock)));
+    lines.extend(found.into_iter().map(|member| about(member, &among, contacts, clock)));
     lines.join("\n")
 }
 
@@ -54,7 +58,7 @@ fn names_of(members: &[Member]) -> Names {
     members.iter().map(|member| &member.person).collect()
 }
 
-fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
+fn about(member: &Member, among: &Names, contacts: &Contacts, clock: &mut Clock) -> String {
     let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
     let mut told = vec![format!("key {}", member.person.id), format!("here since {}", clock.time(member.since))];
     if member.myself {
@@ -65,6 +69,7 @@ fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
     if !addresses.is_empty() {
         told.push(format!("at {}", addresses.join(" ")));
     }
+    told.extend(contacts.standing(&member.person.id).words().map(ToOwned::to_owned));
     format!("{}: {}", shown(among, &member.person), told.join(", "))
 }
 
