@@ -373,6 +373,14 @@ impl Room {
         self.hub.is_on() && self.hub.follows.is_none()
     }
 
+    /// Whether a link brings posts, the hub's or at the hub a follower's, and yet of a feed only tells: it was a spare one, or
+    /// another one was faster.
+    pub(super) fn should_bring(&self, link: LinkId, feed: &FeedId) -> bool {
+        let Some((hub, link)) = self.hub.follows.zip(self.links.get(&link)) else { return false };
+        let is_of_star = if hub == self.me { link.follows == Some(hub) } else { link.session() == Some(hub) };
+        is_of_star && !link.is_open_in(feed)
+    }
+
     /// After each input: tells all links when we have another hub, or none.
     pub(super) fn review_hub(&mut self, out: &mut Vec<Output>) {
         if !self.hub.is_on() {
