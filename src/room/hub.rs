@@ -152,7 +152,7 @@ impl Room {
     }
 
     pub(super) fn handover_arrived(&mut self, handover: &Handover, out: &mut Vec<Output>) {
-        let is_ours = self.hub.election.hub() == Some(handover.claim().hub);
+        let is_ours = self.hub.election.last_hub() == Some(handover.claim().hub);
         if !self.hub.is_on() || !is_ours || !handover.is_proved(&self.domain) {
             return;
         }
