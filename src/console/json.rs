@@ -101,13 +101,15 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         }
         Event::Lost { member, passing } => ("lost", json!({ "member": person(member), "passing": passing })),
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
-        Event::Hub { hub, myself, epoch, former, gone } => (
+        Event::Hub { hub, myself, since, epoch, links, former, gone } => (
             "hub",
             json!({
                 "id": hub.id,
                 "nick": hub.nick,
-                "epoch": epoch,
                 "myself": myself,
+                "since": time(timestamp(*since)),
+                "epoch": epoch,
+                "links": links,
                 "former": former.as_ref().map(person),
                 "gone": gone,
             }),

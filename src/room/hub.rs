@@ -418,8 +418,9 @@ impl Room {
         }
         let former = self.hub.shown.replace(person.clone());
         let gone = former.is_some() && self.hub.election.known().is_some_and(|known| !known.was_named);
-        let epoch = self.hub.election.epoch();
-        self.local.notice(Event::Hub { hub: person, myself: hub == self.me, epoch, former, gone });
+        if let Some(HubStatus { myself, since, epoch, links, .. }) = self.hub_status() {
+            self.local.notice(Event::Hub { hub: person, myself, since, epoch, links, former, gone });
+        }
     }
 
     /// Which links are spare: both ends have the same hub, and neither is it.
