@@ -18,6 +18,7 @@ use super::election::{Due, Election, Meaning, Suspicion};
 use super::event::{Event, HubStatus, Person};
 use super::links::{Link, Outgoing};
 use super::overlay::{Reach, Shape};
+use super::session::Session;
 use super::{LinkId, Output, Room};
 
 /// What the room is, and who its hub.
@@ -223,11 +224,11 @@ impl Room {
         }
     }
 
-    /// Who said goodbye, or is lost to all, is the hub no more.
+    /// Who said goodbye is the hub no more. Who is told to be lost may be found again: it is missed when it is silent.
     fn suspect_if_gone(&mut self) {
         let Some(hub) = self.hub.election.hub().filter(|hub| *hub != self.me) else { return };
-        let is_gone = self.roster.session(&hub).is_some_and(|session| !session.is_present());
-        if is_gone && self.link_to(&hub).is_none() {
+        let has_left = self.roster.session(&hub).is_some_and(Session::has_left);
+        if has_left && self.link_to(&hub).is_none() {
             self.suspect_hub(Suspicion::Gone);
         }
     }

@@ -202,6 +202,29 @@ fn a_hubs_word_is_heard_although_it_is_missed_and_counts_once() {
     assert!(matches!(told, Some(Event::Hub { hub, gone: false, .. }) if hub.nick.as_str() == "carol"), "{told:?}");
 }
 
+/// After a cut the greater claim of the other side was overtaken by whom it had been told to: its hub was still lost to all here.
+#[test]
+fn a_hub_that_beats_is_one_although_it_was_told_to_be_lost() {
+    let mut star = Star::new();
+    star.bob.input(Input::Broken { link: star.to_carol, end: End::Vanished });
+    for _ in 0..40 {
+        star.beat();
+        star.bob.pass(BEAT_MS);
+    }
+    let is_lost = |event: &&Event| matches!(event, Event::Lost { member, .. } if member.id == star.carol.feed.author);
+    assert_eq!(star.bob.events.iter().filter(is_lost).count(), 1);
+    let (word, carols) = (handover(&star.hub, 1, &star.carol), beat(&star.carol, 2, 1));
+    star.bob.control(star.to_hub, word);
+    star.bob.control(star.to_hub, carols);
+    star.bob.sent(star.to_hub);
+    for number in 2..=10 {
+        star.bob.pass(BEAT_MS);
+        let carols = beat(&star.carol, 2, number);
+        star.bob.control(star.to_hub, carols);
+    }
+    assert_eq!(star.bob.room.view().epoch, 2, "bob claims nothing");
+}
+
 #[test]
 fn who_claims_less_is_told_what_is_known() {
     let mut star = Star::new();
