@@ -38,7 +38,7 @@ const LOG_BYTES: usize = 96 * 1024;
 const STEPS_MAX: usize = 96;
 
 /// When the strangers are gone, the two have one hub after this time at the latest.
-const HUB_BACK_TICKS: usize = 30_000 / TICK_MS as usize;
+const HUB_BACK_MS: u64 = 30_000;
 
 const BOB: usize = 0;
 const ALICE: usize = 1;
@@ -496,7 +496,7 @@ impl World {
             0 => Control::Probe {},
             1 => Control::Handover(Handover::sign(claim, self.feed(input), &lobby(), &key)),
             2 => Control::Mode { mode: input.pick(&[Mode::Hub, Mode::Hub, Mode::Hub, Mode::Mesh]) },
-            3 => Control::Follow { hub: (epoch > 0).then(|| Entry(hub.author, hub.session, claim.epoch)) },
+            3 => Control::Follow { hub: (epoch > 0).then_some(Entry(hub.author, hub.session, claim.epoch)) },
             _ => {
                 let beat = Beat::sign(claim, self.number(&hub, input), near, &lobby(), &key);
                 Control::Beat(Beat { age: input.pick(&[0, 0, 0, 100, 1_400, 1_600, NUMBER_MAX]), ..beat })
@@ -613,7 +613,8 @@ impl World {
                 self.input(BOB, Input::Broken { link, end: End::Vanished });
             }
         }
-        for _ in 0..HUB_BACK_TICKS {
+        let until = self.now.mono + HUB_BACK_MS;
+        while self.now.mono < until {
             for dial in std::mem::take(&mut self.dials) {
                 let failure = DialFailure::Unreached("gone".to_owned());
                 self.input(BOB, Input::DialFailed { dial, failure });
