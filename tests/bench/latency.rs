@@ -247,12 +247,12 @@ fn stream<T: Tap>(
     let complaint = node.complaint();
     let _stdin = said?;
     let (latencies, usage) = (latencies?, usage?);
-    let mut lines: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+    let mut by_stamp: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
     for Arrived { stamp, after } in &latencies {
-        let (count, last) = lines.entry(*stamp).or_default();
+        let (count, last) = by_stamp.entry(*stamp).or_default();
         (*count, *last) = (*count + 1, (*last).max(*after));
     }
-    if lines.len() as u64 != lines_to(links) || lines.values().any(|(count, _)| *count != links) {
+    if by_stamp.len() as u64 != lines_to(links) || by_stamp.values().any(|(count, _)| *count != links) {
         let what = format!("{} lines at each link but {} of them in all", lines_to(links), latencies.len());
         return Err(Failure::Late { what, limit: TAIL_LIMIT, complaint });
     }
@@ -261,7 +261,7 @@ fn stream<T: Tap>(
         [500, 990, 999].map(|permille| percentile(&nanos, permille))
     };
     let each = percentiles(latencies.iter().map(|arrived| arrived.after).collect());
-    let to_all = percentiles(lines.values().map(|(_, last)| *last).collect());
+    let to_all = percentiles(by_stamp.values().map(|(_, last)| *last).collect());
     Ok(Sample { each, to_all, usage })
 }
 
