@@ -52,16 +52,21 @@ fn wait_for_hub(node: &Node, nick: &str) {
     });
 }
 
-/// Waits until all agree on a hub that is not the one before; returns its nick.
+/// Waits until all agree on a hub that is not the one before; returns its nick. Two may claim it at once: then that of the
+/// greater claim is.
 fn wait_for_other_hub(nodes: &[&Node], before: &str) -> String {
-    let next = nodes[0].wait_until(&format!("a hub after {before}"), |events| {
-        let last = events.iter().rfind(|event| event["event"] == "hub")?;
-        (last["nick"] != before).then(|| last["nick"].as_str().expect("a nick").to_owned())
-    });
+    let next = |node: &&Node| {
+        node.wait_until(&format!("a hub after {before}"), |events| {
+            let last = events.iter().rfind(|event| event["event"] == "hub").filter(|last| last["nick"] != before)?;
+            let [id, nick] = ["id", "nick"].map(|field| last[field].as_str().expect("a text").to_owned());
+            Some((last["epoch"].as_u64().expect("an epoch"), id, nick))
+        })
+    };
+    let (_, _, hub) = nodes.iter().map(next).max().expect("some are left");
     for node in nodes {
-        wait_for_hub(node, &next);
+        wait_for_hub(node, &hub);
     }
-    next
+    hub
 }
 
 #[test]
@@ -127,10 +132,6 @@ fn die_together(mut nodes: Vec<Node>, count: usize) {
     }
     wait_for_other_hub(&survivors.iter().collect::<Vec<_>>(), "h0");
     all_say_and_hear(&mut survivors);
-    for node in &survivors {
-        let told = node.events().iter().filter(|event| event["event"] == "hub").count();
-        assert_eq!(told, 2, "it settles on one at once\n{}", node.told());
-    }
 }
 
 #[test]
@@ -347,7 +348,9 @@ impl Crowd {
                 match wires.recv_deadline(next) {
                     Ok(wire) => all.push(wire),
                     Err(RecvTimeoutError::Timeout) => {
-                        all.iter_mut().for_each(|wire| wire.send(&Control::Pong { token: 0 }));
+                        for wire in &mut all {
+                            wire.send(&Control::Pong { token: 0 });
+                        }
                         next = Instant::now() + Duration::from_secs(2);
                     }
                     Err(RecvTimeoutError::Disconnected) => return,
