@@ -15,6 +15,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::host::{Host, Internet, can_make_hosts};
 use support::{Node, count_of, hobnob, said_by, with_identity};
 
@@ -39,7 +40,7 @@ fn lines_of(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
 
 /// Waits for a line of a long stream.
 fn wait_for_line_of(node: &Node, nick: &str, line: &str) {
-    let is_it = |event: &serde_json::Value| {
+    let is_it = |event: &Value| {
         event["event"] == "say"
             && event["from"]["nick"] == nick
             && event["text"].as_str().is_some_and(|text| text.split('\n').any(|one| one == line))
@@ -74,22 +75,29 @@ fn check_all(nodes: Vec<Node>, speakers: &[&str]) {
     }
 }
 
-#[test]
-fn two_sites_cut_apart_in_the_middle_of_a_stream_end_with_every_line_once() {
-    if !can_make_hosts() {
-        return;
-    }
+/// A moment in the life of two sites.
+#[derive(Clone, Copy)]
+enum When {
+    Linked,
+    Apart,
+    LinkedAgain,
+}
+
+/// Two sites are cut apart in the middle of a stream and linked again; at each moment something is waited for. Alice, who founds
+/// the room, and ben have arguments of their own.
+fn cut_two_sites_apart([founding, bens]: [&[&str]; 2], wait_at: impl Fn(When, [&Node; 4])) {
     let mut internet = Internet::new(2);
     let [first, second] = [0, 1].map(|site| [internet.host(site), internet.host(site)]);
-    let mut alice = chatting_on(&first[0], "alice", &[], &[]);
+    let mut alice = chatting_on(&first[0], "alice", founding, &[]);
     alice.addr();
     let mut bob = chatting_on(&second[0], "bob", &[], &[&first[0]]);
     let amy = chatting_on(&first[1], "amy", &[], &[&first[0]]);
     bob.addr();
-    let ben = chatting_on(&second[1], "ben", &[], &[&second[0]]);
+    let ben = chatting_on(&second[1], "ben", bens, &[&second[0]]);
     for node in [&alice, &amy, &bob, &ben] {
         node.wait_for_all(&["alice", "amy", "bob", "ben"]);
     }
+    wait_at(When::Linked, [&alice, &amy, &bob, &ben]);
     alice.say_all(&lines_of("alice", 0..4_000));
     bob.say_all(&lines_of("bob", 0..4_000));
     internet.cut(1);
@@ -103,6 +111,7 @@ fn two_sites_cut_apart_in_the_middle_of_a_stream_end_with_every_line_once() {
     bob.say_all(&lines_of("bob", 4_000..7_000));
     wait_for_line_of(&amy, "alice", &lines_of("alice", 6_999..7_000)[0]);
     wait_for_line_of(&ben, "bob", &lines_of("bob", 6_999..7_000)[0]);
+    wait_at(When::Apart, [&alice, &amy, &bob, &ben]);
     internet.heal(1);
     alice.say_all(&lines_of("alice", 7_000..LINES));
     bob.say_all(&lines_of("bob", 7_000..LINES));
@@ -110,7 +119,44 @@ fn two_sites_cut_apart_in_the_middle_of_a_stream_end_with_every_line_once() {
         node.wait_until("the other side again", |events| (count_of(events, "joined", nick) == 2).then_some(()));
         node.wait_until("lost once", |events| (count_of(events, "lost", nick) == 1).then_some(()));
     }
+    wait_at(When::LinkedAgain, [&alice, &amy, &bob, &ben]);
     check_all(vec![alice, amy, bob, ben], &["alice", "bob"]);
+}
+
+#[test]
+fn two_sites_cut_apart_in_the_middle_of_a_stream_end_with_every_line_once() {
+    if can_make_hosts() {
+        cut_two_sites_apart([&[], &[]], |_, _| {});
+    }
+}
+
+/// The hubs of which a node told, one after the other.
+fn hubs_of(events: &[Value]) -> Vec<String> {
+    let hubs = events.iter().filter(|event| event["event"] == "hub");
+    hubs.map(|event| event["nick"].as_str().expect("a nick").to_owned()).collect()
+}
+
+#[test]
+fn two_sites_cut_apart_have_a_hub_each_until_the_cut_heals_and_every_line_comes_once() {
+    if !can_make_hosts() {
+        return;
+    }
+    let wait_for_hubs = |node: &Node, hubs: &[&str]| {
+        node.wait_until(&format!("the hubs {hubs:?}"), |events| (hubs_of(events).len() >= hubs.len()).then_some(()));
+        assert_eq!(hubs_of(&node.events()), hubs, "{}", node.told());
+    };
+    // Two who miss a hub may both claim to be it for a moment; on the other side only bob can.
+    cut_two_sites_apart([&["--hub"], &["--rank", "0"]], |when, [alice, amy, bob, ben]| {
+        // Bob's claim is the later one.
+        let (here, there) = match when {
+            When::Linked => (&["alice"][..], &["alice"][..]),
+            When::Apart => (&["alice"][..], &["alice", "bob"][..]),
+            When::LinkedAgain => (&["alice", "bob"][..], &["alice", "bob"][..]),
+        };
+        for (node, hubs) in [(alice, here), (amy, here), (bob, there), (ben, there)] {
+            wait_for_hubs(node, hubs);
+        }
+    });
 }
 
 #[test]

@@ -110,6 +110,32 @@ fn notices_stay_out_of_stdout_unless_it_is_the_same_terminal() {
 }
 
 #[test]
+fn another_hub_is_one_calm_line() {
+    let hub = |former: Option<&str>, gone, myself| Event::Hub {
+        hub: person(3, "carol"),
+        myself,
+        since: 1_700_000_000_000,
+        epoch: 2,
+        links: 9,
+        former: former.map(|nick| person(4, nick)),
+        gone,
+    };
+    for (event, line) in [
+        (hub(None, false, false), "-- hub: carol --\n"),
+        (hub(Some("dave"), true, false), "-- hub: dave is gone, carol took over, nothing lost --\n"),
+        (hub(Some("dave"), true, true), "-- hub: dave is gone, you took over, nothing lost --\n"),
+        (hub(Some("dave"), false, false), "-- hub: dave handed over to carol --\n"),
+    ] {
+        assert_eq!(printed(PIPE, std::slice::from_ref(&event)).notices, line);
+    }
+    let value = as_json(&hub(Some("dave"), true, false));
+    assert_eq!(
+        (&value["since"], &value["epoch"], &value["links"]),
+        (&"2023-11-14T22:13:20.000Z".into(), &2.into(), &9.into())
+    );
+}
+
+#[test]
 fn runs_that_end_with_their_input_come_and_go_untold() {
     let events = [
         Event::Joined { member: person(3, "disk"), passing: true },

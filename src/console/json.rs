@@ -131,13 +131,15 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         Event::Renamed { member, old } => ("renamed", json!({ "member": person(member), "old": old })),
         Event::Away { member, why: Some(why) } => ("away", json!({ "member": person(member), "why": why })),
         Event::Away { member, why: None } => ("back", json!({ "member": person(member) })),
-        Event::Hub { hub, myself, epoch, former, gone } => (
+        Event::Hub { hub, myself, since, epoch, links, former, gone } => (
             "hub",
             json!({
                 "id": hub.id,
                 "nick": hub.nick,
-                "epoch": epoch,
                 "myself": myself,
+                "since": time(timestamp(*since)),
+                "epoch": epoch,
+                "links": links,
                 "former": former.as_ref().map(person),
                 "gone": gone,
             }),

@@ -289,14 +289,16 @@ impl Election {
         }
     }
 
-    /// Our hub names another one. Returns whether that is us.
+    /// Our hub names another one: a sign of life, the first time. Returns whether that is us.
     pub(super) fn handed_over(&mut self, claim: Claim, to: FeedId, now: u64) -> bool {
-        let is_following = matches!(self.state, State::Following);
-        let Some(known) = self.known.as_mut().filter(|known| is_following && known.beat.claim() == claim) else {
+        if self.is_hub() || self.is_distrusted(&claim.hub.author, now) {
             return false;
-        };
+        }
+        let is_new = |known: &&mut Known| known.beat.claim() == claim && known.handed_to != Some(to);
+        let Some(known) = self.known.as_mut().filter(is_new) else { return false };
         known.handed_to = Some(to);
         known.at = signed(now);
+        self.state = State::Following;
         to == self.me
     }
 

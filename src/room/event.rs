@@ -172,8 +172,12 @@ pub enum Event {
         hub: Person,
         /// It is this very node.
         myself: bool,
+        /// Since when we follow it, in milliseconds since 1970.
+        since: u64,
         /// The epoch of its claim.
         epoch: u64,
+        /// How many links it has, by its own word.
+        links: u64,
         /// Who was it before.
         former: Option<Person>,
         /// That one does not answer any more; it has not handed over.

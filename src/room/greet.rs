@@ -425,15 +425,22 @@ impl Room {
         }
     }
 
+    /// Who was dialled, as far as that is known before a hello.
+    fn sought_over(&mut self, link: LinkId) -> Option<FeedId> {
+        let target = self.overlay.target(self.links.get(&link)?.dial?)?.clone();
+        self.overlay.sought(&target)
+    }
+
     /// The peer has said why it ends the link.
     pub(super) fn exit_arrived(&mut self, link: LinkId, end: End, out: &mut Vec<Output>) {
-        if let Some(session) = self.links.get(&link).and_then(Link::session)
-            && matches!(end, End::Surplus | End::Full)
-        {
+        let session = self.links.get(&link).and_then(Link::session);
+        if let Some(session) = session.filter(|_| matches!(end, End::Surplus | End::Full)) {
             self.overlay.was_shed(session, self.now.mono);
-            if end == End::Full {
-                self.hub_is_full(session);
-            }
+        }
+        if end == End::Full
+            && let Some(session) = session.or_else(|| self.sought_over(link))
+        {
+            self.hub_is_full(session);
         }
         if end.is_refusal()
             && let Some(target) = self.links.get(&link).and_then(|state| self.overlay.target(state.dial?).cloned())

@@ -18,6 +18,7 @@ use super::election::{Due, Election, Meaning, Suspicion};
 use super::event::{Event, HubStatus, Person};
 use super::links::{Link, Outgoing};
 use super::overlay::{Reach, Shape};
+use super::session::Session;
 use super::{LinkId, Output, Room};
 
 /// What the room is, and who its hub.
@@ -152,7 +153,7 @@ impl Room {
     }
 
     pub(super) fn handover_arrived(&mut self, handover: &Handover, out: &mut Vec<Output>) {
-        let is_ours = self.hub.election.hub() == Some(handover.claim().hub);
+        let is_ours = self.hub.election.last_hub() == Some(handover.claim().hub);
         if !self.hub.is_on() || !is_ours || !handover.is_proved(&self.domain) {
             return;
         }
@@ -223,11 +224,11 @@ impl Room {
         }
     }
 
-    /// Who said goodbye, or is lost to all, is the hub no more.
+    /// Who said goodbye is the hub no more. Who is told to be lost may be found again: it is missed when it is silent.
     fn suspect_if_gone(&mut self) {
         let Some(hub) = self.hub.election.hub().filter(|hub| *hub != self.me) else { return };
-        let is_gone = self.roster.session(&hub).is_some_and(|session| !session.is_present());
-        if is_gone && self.link_to(&hub).is_none() {
+        let has_left = self.roster.session(&hub).is_some_and(Session::has_left);
+        if has_left && self.link_to(&hub).is_none() {
             self.suspect_hub(Suspicion::Gone);
         }
     }
@@ -367,6 +368,14 @@ impl Room {
         self.hub.is_on() && self.hub.follows.is_none()
     }
 
+    /// Whether a link brings posts, the hub's or at the hub a follower's, and yet of a feed only tells: it was a spare one, or
+    /// another one was faster.
+    pub(super) fn should_bring(&self, link: LinkId, feed: &FeedId) -> bool {
+        let Some((hub, link)) = self.hub.follows.zip(self.links.get(&link)) else { return false };
+        let is_of_star = if hub == self.me { link.follows == Some(hub) } else { link.session() == Some(hub) };
+        is_of_star && !link.is_open_in(feed)
+    }
+
     /// After each input: tells all links when we have another hub, or none.
     pub(super) fn review_hub(&mut self, out: &mut Vec<Output>) {
         if !self.hub.is_on() {
@@ -404,8 +413,9 @@ impl Room {
         }
         let former = self.hub.shown.replace(person.clone());
         let gone = former.is_some() && self.hub.election.known().is_some_and(|known| !known.was_named);
-        let epoch = self.hub.election.epoch();
-        self.local.notice(Event::Hub { hub: person, myself: hub == self.me, epoch, former, gone });
+        if let Some(HubStatus { myself, since, epoch, links, .. }) = self.hub_status() {
+            self.local.notice(Event::Hub { hub: person, myself, since, epoch, links, former, gone });
+        }
     }
 
     /// Which links are spare: both ends have the same hub, and neither is it.

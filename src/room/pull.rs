@@ -151,7 +151,7 @@ impl Room {
         }
         if number > have && feed != self.me {
             self.lack(feed, STALE_MS);
-            if self.is_hubless() {
+            if self.is_hubless() || self.should_bring(link, &feed) {
                 self.pull_if_stale(feed, out);
             }
         }
@@ -284,13 +284,13 @@ impl Room {
     }
 
     /// How long a feed of which somebody tells may stand still before it is asked for. What only spare links tell of comes from
-    /// the hub; without a hub nobody else brings it.
+    /// the hub; without a hub, or where a new one only tells of it, nobody else brings it.
     fn patience_ms(&self, feed: &FeedId, have: u64) -> u64 {
-        if self.is_hubless() {
+        let mut telling = self.links.iter().filter(|(_, link)| link.is_ready() && link.known(feed) > have);
+        if self.is_hubless() || telling.clone().any(|(id, _)| self.should_bring(*id, feed)) {
             return 0;
         }
-        let mut telling = self.links.values().filter(|link| link.is_ready() && link.known(feed) > have);
-        if telling.all(|link| link.is_spare) { WITHHELD_MS } else { STALE_MS }
+        if telling.all(|(_, link)| link.is_spare) { WITHHELD_MS } else { STALE_MS }
     }
 
     /// Nobody tells of anything newer any more, or nothing ever came: what a peer said is not believed for ever.

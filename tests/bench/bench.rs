@@ -1,7 +1,7 @@
 //! `cargo bench`: hobnob beside what else carries lines from one process to others.
 //!
 //! `cargo bench` runs everything, `cargo bench -- joins latency` those parts; they are `throughput`, `latency`,
-//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load`, `hour` and `failover`.
+//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load`, `hour`, `hub` and `failover`.
 //! `HOBNOB_BENCH_LINES` and `HOBNOB_BENCH_RUNS` scale it. What is compared runs in turns within one
 //! run of the program, A B C D A B C D, so that a busy moment of the machine hits all; the tables
 //! show medians. A contender that is not installed is skipped with a word. A promise that does
@@ -73,7 +73,7 @@ impl Scale {
 const SLOW_READER_LINES_FACTOR: u64 = 4;
 
 /// The parts, as named on the command line.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "throughput",
     "latency",
     "slow-reader",
@@ -84,6 +84,7 @@ const PARTS: [&str; 11] = [
     "catch-up",
     "load",
     "hour",
+    "hub",
     "failover",
 ];
 
@@ -134,6 +135,9 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     }
     if chosen("latency") {
         measured &= latency::run(scale);
+    }
+    if chosen("hub") {
+        measured &= latency::run_hub(scale);
     }
     if chosen("slow-reader") {
         // The source waits two seconds for the one that stopped, once: what counts is the rate of a

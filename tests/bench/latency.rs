@@ -4,7 +4,11 @@
 //! receivers are sockets of this process, two threads for all of them, so that the clock is the
 //! same one and receiving costs little. Encrypted and in the clear, and beside it a loop in a bare process that writes each line to
 //! as many sockets. Promised: the median and the 99th percentile at most twice the bare loop's.
+//!
+//! The same for a hub of 1,000 members, where what counts is the time until a post is at all of them; each post is
+//! there at each of them once, or the run fails.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
@@ -21,7 +25,7 @@ use crate::contender::Contender;
 use crate::failure::Failure;
 use crate::hobnob::{Hobnob, listening};
 use crate::link::{BareTap, STAMP_DIGITS, Tap, WireTap};
-use crate::process::{Process, READY_LIMIT};
+use crate::process::{Process, READY_LIMIT, Usage};
 use crate::stream::{LINE_BYTES, float};
 use crate::table::{Table, mebibytes, median, thousands, verdict};
 
@@ -50,6 +54,16 @@ const RATIO_MAX: f64 = 2.0;
 /// p50, p99 and p99.9, in microseconds.
 type Percentiles = [f64; 3];
 
+/// What one run has shown.
+struct Sample {
+    /// Of each line at each link,
+    each: Percentiles,
+    /// and of each line until it was at all links.
+    to_all: Percentiles,
+    /// What the node took.
+    usage: Usage,
+}
+
 /// What is measured, with its name in the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -60,10 +74,7 @@ enum Way {
 }
 
 /// In the order of their runs and rows.
-fn ways(links: usize) -> Vec<Way> {
-    let hub = (Some(&links) == LINKS.last()).then_some(Way::Hub);
-    [Way::Ours(Hobnob::Encrypted), Way::Ours(Hobnob::Clear)].into_iter().chain(hub).chain([Way::Bare]).collect()
-}
+const WAYS: [Way; 3] = [Way::Ours(Hobnob::Encrypted), Way::Ours(Hobnob::Clear), Way::Bare];
 
 impl Way {
     fn name(self) -> &'static str {
@@ -74,7 +85,7 @@ impl Way {
         }
     }
 
-    fn run(self, links: usize) -> Result<Percentiles, Failure> {
+    fn run(self, links: usize) -> Result<Sample, Failure> {
         match self {
             Way::Ours(hobnob) => run_hobnob(hobnob, &[], links),
             Way::Hub => run_hobnob(Hobnob::Encrypted, &["--hub"], links),
@@ -86,7 +97,7 @@ impl Way {
 /// The runs of one way with one number of links.
 struct Series {
     way: Way,
-    runs: Vec<Percentiles>,
+    runs: Vec<Sample>,
     failure: Option<Failure>,
 }
 
@@ -97,7 +108,7 @@ pub(crate) fn run(scale: Scale) -> bool {
     let mut verdicts = Vec::new();
     let mut measured = true;
     for links in LINKS {
-        let all = measure(scale, links);
+        let all = measure(scale, links, &WAYS);
         for failure in all.iter().filter_map(|series| series.failure.as_ref()) {
             println!("latency, {links} links, stopped: {failure}");
             measured = false;
@@ -116,16 +127,61 @@ pub(crate) fn run(scale: Scale) -> bool {
     measured
 }
 
+/// The same for the members of a hub.
+pub(crate) fn run_hub(scale: Scale) -> bool {
+    let links = 1_000;
+    let all = measure(scale, links, &[Way::Hub, Way::Bare]);
+    let mut measured = true;
+    for failure in all.iter().filter_map(|series| series.failure.as_ref()) {
+        println!("hub, stopped: {failure}");
+        measured = false;
+    }
+    let column = |series: &Series, part: fn(&Sample) -> f64| median(series.runs.iter().map(part));
+    let parts: [fn(&Sample) -> f64; 2] = [|sample| sample.to_all[0], |sample| sample.to_all[1]];
+    let bare = all.iter().find(|series| series.way == Way::Bare);
+    let bare = parts.map(|part| bare.map_or(f64::NAN, |series| column(series, part)));
+    let mut table = Table::new(&["", "p50 µs to all", "p99 µs to all", "p50 to bare", "p99 to bare", "MiB", "threads"]);
+    let mut verdicts = Vec::new();
+    for series in all.iter().filter(|series| !series.runs.is_empty()) {
+        let own = parts.map(|part| column(series, part));
+        let cells = [series.way.name().to_owned()].into_iter().chain(own.iter().map(|micros| format!("{micros:.0}")));
+        let ratios = own.iter().zip(&bare).map(|(own, bare)| own / bare);
+        let cells = cells.chain(ratios.clone().map(|ratio| format!("{ratio:.2}")));
+        let peak = series.runs.iter().map(|sample| sample.usage.peak_bytes).max().unwrap_or_default();
+        let threads = series.runs.iter().map(|sample| sample.usage.threads).max().unwrap_or_default();
+        table.row(cells.chain([mebibytes(peak), thousands(float(threads))]));
+        if series.way == Way::Hub {
+            for (what, ratio) in ["p50", "p99"].iter().zip(ratios) {
+                let text =
+                    format!("to all {links} members of a hub: {what} {ratio:.2} times the bare loop's, at most 2");
+                verdicts.push((ratio <= RATIO_MAX, text));
+            }
+        }
+    }
+    table.print(&format!(
+        "A hub: {} lines, 100 a second, from the write to its stdin until they are at all of {links} links, each line at each of\n\
+         them once; medians of {} interleaved runs.",
+        lines_to(links),
+        scale.runs
+    ));
+    println!();
+    for (holds, what) in verdicts {
+        verdict(holds, &what);
+    }
+    measured
+}
+
 /// A failure of one way leaves the others' numbers standing.
-fn measure(scale: Scale, links: usize) -> Vec<Series> {
-    let series = |way| Series { way, runs: Vec::new(), failure: None };
-    let mut all: Vec<Series> = ways(links).into_iter().map(series).collect();
+fn measure(scale: Scale, links: usize, ways: &[Way]) -> Vec<Series> {
+    let series = |way: &Way| Series { way: *way, runs: Vec::new(), failure: None };
+    let mut all: Vec<Series> = ways.iter().map(series).collect();
     for run in 1..=scale.runs {
         for series in all.iter_mut().filter(|series| series.failure.is_none()) {
             match series.way.run(links) {
-                Ok(percentiles) => {
-                    eprintln!("run {run}, {links} links, {}: {percentiles:.0?} µs", series.way.name());
-                    series.runs.push(percentiles);
+                Ok(sample) => {
+                    let Sample { each, to_all, .. } = &sample;
+                    eprintln!("run {run}, {links} links, {}: {each:.0?} µs, to all {to_all:.0?} µs", series.way.name());
+                    series.runs.push(sample);
                 }
                 Err(failure) => series.failure = Some(failure),
             }
@@ -136,7 +192,7 @@ fn measure(scale: Scale, links: usize) -> Vec<Series> {
 
 fn rows(table: &mut Table, links: usize, all: &[Series], verdicts: &mut Vec<(bool, String)>) {
     let middle =
-        |runs: &[Percentiles]| [0, 1, 2].map(|part| median(runs.iter().filter_map(|run| run.get(part).copied())));
+        |runs: &[Sample]| [0, 1, 2].map(|part| median(runs.iter().filter_map(|run| run.each.get(part).copied())));
     let bare = all.iter().find(|series| series.way == Way::Bare).map_or([f64::NAN; 3], |series| middle(&series.runs));
     for Series { way, runs, .. } in all {
         let name = way.name();
@@ -159,7 +215,7 @@ fn rows(table: &mut Table, links: usize, all: &[Series], verdicts: &mut Vec<(boo
 }
 
 /// The node, and one ordinary member, because a node alone does not read its stdin.
-fn run_hobnob(hobnob: Hobnob, args: &[&str], links: usize) -> Result<Percentiles, Failure> {
+fn run_hobnob(hobnob: Hobnob, args: &[&str], links: usize) -> Result<Sample, Failure> {
     let mut command = hobnob.command("src");
     command.args(["--quiet", "--stay"]).args(args);
     let mut node = listening("node", &mut command, Stdio::piped())?;
@@ -167,19 +223,10 @@ fn run_hobnob(hobnob: Hobnob, args: &[&str], links: usize) -> Result<Percentiles
     let mut member = hobnob.receiver("member", &format!("127.0.0.1:{port}"));
     let _member = Process::spawn("member", &mut member, Stdio::null(), Stdio::null())?;
     let endpoint = hobnob.endpoint()?;
-    let percentiles = stream(&mut node, links, |index| WireTap::connect(port, index, &endpoint))?;
-    if !args.is_empty() {
-        let usage = node.usage()?;
-        println!(
-            "the hub of {links} links: {} MiB at most, {} threads",
-            mebibytes(usage.peak_bytes),
-            thousands(float(usage.threads))
-        );
-    }
-    Ok(percentiles)
+    stream(&mut node, links, |index| WireTap::connect(port, index, &endpoint))
 }
 
-fn run_bare(links: usize) -> Result<Percentiles, Failure> {
+fn run_bare(links: usize) -> Result<Sample, Failure> {
     let (mut fan, port) = start_fan(links)?;
     stream(&mut fan, links, |_| BareTap::connect(port))
 }
@@ -189,23 +236,33 @@ fn stream<T: Tap>(
     node: &mut Process,
     links: usize,
     connect: impl FnMut(usize) -> Result<T, Failure>,
-) -> Result<Percentiles, Failure> {
+) -> Result<Sample, Failure> {
     let stdin = node.take_stdin().ok_or(Failure::Missing("the node's stdin"))?;
     let taps: Vec<T> = (0..links).map(connect).collect::<Result<_, _>>()?;
     let mut collectors = Collectors::start(taps);
     let said = collectors.await_ready(stdin).and_then(|ready| say(ready, lines_to(links)));
+    let usage = node.usage();
     // Even after a failure, the threads are ended before anything is reported.
     let latencies = collectors.finish(said.is_ok());
     let complaint = node.complaint();
     let _stdin = said?;
-    let mut latencies = latencies?;
-    let wanted = lines_to(links) * links as u64;
-    if latencies.len() as u64 != wanted {
-        let what = format!("{wanted} lines but {} of them", latencies.len());
+    let (latencies, usage) = (latencies?, usage?);
+    let mut by_stamp: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+    for Arrived { stamp, after } in &latencies {
+        let (count, last) = by_stamp.entry(*stamp).or_default();
+        (*count, *last) = (*count + 1, (*last).max(*after));
+    }
+    if by_stamp.len() as u64 != lines_to(links) || by_stamp.values().any(|(count, _)| *count != links) {
+        let what = format!("{} lines at each link but {} of them in all", lines_to(links), latencies.len());
         return Err(Failure::Late { what, limit: TAIL_LIMIT, complaint });
     }
-    latencies.sort_unstable();
-    Ok([500, 990, 999].map(|permille| percentile(&latencies, permille)))
+    let percentiles = |mut nanos: Vec<u64>| {
+        nanos.sort_unstable();
+        [500, 990, 999].map(|permille| percentile(&nanos, permille))
+    };
+    let each = percentiles(latencies.iter().map(|arrived| arrived.after).collect());
+    let to_all = percentiles(by_stamp.values().map(|(_, last)| *last).collect());
+    Ok(Sample { each, to_all, usage })
 }
 
 /// In microseconds; nearest rank.
@@ -247,9 +304,17 @@ fn say((mut stdin, clock): (ChildStdin, Clock), lines: u64) -> Result<ChildStdin
     Ok(stdin)
 }
 
+/// A line at one link.
+struct Arrived {
+    /// When it was written,
+    stamp: u64,
+    /// and how much later it was there, in nanoseconds.
+    after: u64,
+}
+
 /// The receiving threads.
 struct Collectors {
-    threads: Vec<JoinHandle<Result<Vec<u64>, Failure>>>,
+    threads: Vec<JoinHandle<Result<Vec<Arrived>, Failure>>>,
     ready: Receiver<()>,
     stop: Arc<AtomicBool>,
     clock: Clock,
@@ -290,7 +355,7 @@ impl Collectors {
 
     /// Waits for the threads, which end when they have all, after the last line's deadline, or at
     /// once if nothing is said any more.
-    fn finish(self, said: bool) -> Result<Vec<u64>, Failure> {
+    fn finish(self, said: bool) -> Result<Vec<Arrived>, Failure> {
         let deadline = Instant::now() + TAIL_LIMIT;
         while said && Instant::now() < deadline && !self.threads.iter().all(JoinHandle::is_finished) {
             thread::sleep(LOOK_AGAIN);
@@ -316,7 +381,7 @@ struct Collector<T> {
 }
 
 impl<T: Tap> Collector<T> {
-    fn run(mut self) -> Result<Vec<u64>, Failure> {
+    fn run(mut self) -> Result<Vec<Arrived>, Failure> {
         let epoll = Epoll::new(EpollCreateFlags::empty()).map_err(Failure::system("epoll"))?;
         for (index, tap) in self.taps.iter().enumerate() {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
@@ -348,7 +413,7 @@ impl<T: Tap> Collector<T> {
                             let _ = self.ready.send(());
                         }
                     }
-                    stamp => latencies.push(now.saturating_sub(stamp)),
+                    stamp => latencies.push(Arrived { stamp, after: now.saturating_sub(stamp) }),
                 })?;
             }
         }

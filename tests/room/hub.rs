@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hobnob::limits::{BEAT_MS, HUB_SETTLES_MS, RANK_DEFAULT, SPARE_NEWS_MS, WITHHELD_MS};
+use hobnob::limits::{BEAT_MS, HUB_DOWN_MS, HUB_SETTLES_MS, RANK_DEFAULT, SPARE_NEWS_MS, WITHHELD_MS};
 use hobnob::room::event::Event;
 use hobnob::room::{Config, DialFailure, Input, LinkId, Reach};
 use hobnob::wire::end::End;
@@ -188,6 +188,49 @@ fn nobody_moves_to_a_greater_claim_but_on_the_hubs_word() {
     assert_eq!(star.hubs(), ["alice", "carol"]);
 }
 
+/// The word came when the hub was missed already, under load, and was not heard; and each copy of it counted as a sign of life.
+#[test]
+fn a_hubs_word_is_heard_although_it_is_missed_and_counts_once() {
+    let mut star = Star::new();
+    star.bob.pass(HUB_DOWN_MS + 250);
+    assert!(star.told(star.to_carol).contains(&Control::Probe {}), "the hub is missed");
+    let word = handover(&star.hub, 1, &star.carol);
+    for _ in 0..10 {
+        star.bob.control(star.to_carol, word.clone());
+        star.bob.pass(BEAT_MS);
+    }
+    assert_eq!(star.hubs(), ["alice", "n1"], "neither of them beats");
+    let mut star = Star::new();
+    star.bob.pass(HUB_DOWN_MS + 250);
+    star.bob.control(star.to_carol, word);
+    star.bob.control(star.to_carol, beat(&star.carol, 2, 1));
+    let told = star.bob.events.iter().rfind(|event| matches!(event, Event::Hub { .. }));
+    assert!(matches!(told, Some(Event::Hub { hub, gone: false, .. }) if hub.nick.as_str() == "carol"), "{told:?}");
+}
+
+/// After a cut the greater claim of the other side was overtaken by whom it had been told to: its hub was still lost to all here.
+#[test]
+fn a_hub_that_beats_is_one_although_it_was_told_to_be_lost() {
+    let mut star = Star::new();
+    star.bob.input(Input::Broken { link: star.to_carol, end: End::Vanished });
+    for _ in 0..40 {
+        star.beat();
+        star.bob.pass(BEAT_MS);
+    }
+    let is_lost = |event: &&Event| matches!(event, Event::Lost { member, .. } if member.id == star.carol.feed.author);
+    assert_eq!(star.bob.events.iter().filter(is_lost).count(), 1);
+    let (word, carols) = (handover(&star.hub, 1, &star.carol), beat(&star.carol, 2, 1));
+    star.bob.control(star.to_hub, word);
+    star.bob.control(star.to_hub, carols);
+    star.bob.sent(star.to_hub);
+    for number in 2..=10 {
+        star.bob.pass(BEAT_MS);
+        let carols = beat(&star.carol, 2, number);
+        star.bob.control(star.to_hub, carols);
+    }
+    assert_eq!(star.bob.room.view().epoch, 2, "bob claims nothing");
+}
+
 #[test]
 fn who_claims_less_is_told_what_is_known() {
     let mut star = Star::new();
@@ -249,4 +292,30 @@ fn a_hub_without_room_for_more_is_told_of_once_and_others_carry_the_words() {
     bob.sent(to_carol);
     bob.command_say("hello");
     assert!(posts_of(&bob.sent(to_carol)).contains(&(bob.me, bob.have(bob.me))), "carol passes it on");
+}
+
+#[test]
+fn in_a_mesh_nothing_of_hubs_is_said_kept_or_believed() {
+    let listening: SocketAddr = "10.0.0.1:4646".parse().unwrap();
+    let mut bob = Hand::new(Config { reach: Reach::Dialable, listening: Some(listening), ..config(1) });
+    let mut carol = Author::new(3, "carol");
+    let to_carol = bob.link(&carol, &[]);
+    let join = carol.join();
+    bob.post(to_carol, &join);
+    for number in 1..=20 {
+        bob.control(to_carol, beat(&carol, 1, number));
+        bob.control(to_carol, follow(&carol, 1));
+        bob.control(to_carol, Control::Probe {});
+        bob.control(to_carol, handover(&carol, 1, &Author::new(4, "dave")));
+        bob.pass(BEAT_MS);
+    }
+    let said = controls_of(&bob.sent(to_carol));
+    let of_hubs = |control: &&Control| {
+        matches!(
+            control,
+            Control::Mode { .. } | Control::Beat(_) | Control::Handover(_) | Control::Probe {} | Control::Follow { .. }
+        )
+    };
+    assert_eq!(said.iter().filter(of_hubs).count(), 0, "{said:?}");
+    assert_eq!((bob.is_closed(to_carol), bob.room.view().hub, bob.room.view().epoch), (None, None, 0));
 }

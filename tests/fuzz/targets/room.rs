@@ -1,7 +1,8 @@
 //! Two honest rooms, and strangers at one of them who do what the input says, with keys of their own: whatever they do, the
-//! honest link stays, what the two say is shown once and in order, and what a room keeps is bounded.
+//! honest link stays, what the two say is shown once and in order, and what a room keeps is bounded. In hub mode one of the
+//! two is the hub at first, and the strangers claim to be it: once they are gone, it is one of the two again.
 //!
-//! The input: what happens, step by step.
+//! The input: what the room is, and what happens, step by step.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -18,7 +19,8 @@ use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
 use hobnob::wire::record::{
-    Ack, Channel, Control, Draft, Entry, FeedId, Header, Hello, Mode, Nick, Post, VERSION, is_post,
+    Ack, Beat, Channel, Claim, Control, Draft, Entry, FeedId, Handover, Header, Hello, Mode, Nick, Post, VERSION,
+    is_post,
 };
 use hobnob::wire::seal::Chance;
 
@@ -35,6 +37,9 @@ const LOG_BYTES: usize = 96 * 1024;
 
 /// Steps of one run; more make it slow, and reach nothing new.
 const STEPS_MAX: usize = 96;
+
+/// When the strangers are gone, the two have one hub after this time at the latest.
+const HUB_BACK_MS: u64 = 30_000;
 
 const BOB: usize = 0;
 const ALICE: usize = 1;
@@ -76,28 +81,32 @@ struct Stranger {
 
 struct World {
     now: Now,
+    mode: Mode,
     nodes: Vec<Node>,
     strangers: BTreeMap<LinkId, Stranger>,
     /// Who has knocked at bob's door.
     knocking: BTreeSet<LinkId>,
     next_link: LinkId,
     dials: Vec<DialId>,
-    /// Posts that may be played again.
+    /// Alice's, which reach nobody.
+    lonely_dials: Vec<DialId>,
+    /// Posts that may be played again, and what hubs sign.
     heard: Vec<Frame>,
     /// The next number of the strangers' feeds.
     next: BTreeMap<FeedId, u64>,
 }
 
-fn config(seed: u8, nick: &str, reach: Reach) -> Config {
+fn config(seed: u8, nick: &str, reach: Reach, mode: Mode) -> Config {
+    let listening = (reach == Reach::Dialable).then(|| addr(&format!("10.0.0.{seed}:4646")));
     Config {
         identity: identity(seed),
         session: 1_000 + u64::from(seed),
         nick: Nick::new(nick).expect("a nick"),
         room: "lobby".to_owned(),
-        mode: Mode::Mesh,
+        mode,
         rank: RANK_DEFAULT,
         reach,
-        listening: None,
+        listening,
         named: Vec::new(),
         remembered: Vec::new(),
         passing: false,
@@ -120,9 +129,17 @@ fn addr(text: &str) -> SocketAddr {
 impl World {
     fn new(input: &mut Bytes<'_>) -> Self {
         let now = Now { mono: 1_000, wall: WALL_START };
-        let reach = input.pick(&[Reach::NamedOnly, Reach::Undialable]);
-        let node = |seed: u8, nick: &str, reach: Reach| {
-            let config = config(seed, nick, reach);
+        let first = input.byte();
+        let reach = if first.is_multiple_of(2) { Reach::NamedOnly } else { Reach::Undialable };
+        let (mode, of_bob, of_alice) = match first / 64 {
+            0 => (Mode::Mesh, (reach, Mode::Mesh), (Reach::NamedOnly, Mode::Mesh)),
+            // Bob is the hub, or alice, or either of them.
+            1 => (Mode::Hub, (Reach::Dialable, Mode::Hub), (Reach::NamedOnly, Mode::Any)),
+            2 => (Mode::Hub, (reach, Mode::Any), (Reach::Dialable, Mode::Hub)),
+            _ => (Mode::Hub, (Reach::Dialable, Mode::Any), (Reach::Dialable, Mode::Hub)),
+        };
+        let node = |seed: u8, nick: &str, (reach, mode): (Reach, Mode)| {
+            let config = config(seed, nick, reach, mode);
             let feed = FeedId { author: config.identity.id(), session: config.session };
             let mut out = Vec::new();
             let room = Room::new(config, now, &mut out);
@@ -135,17 +152,23 @@ impl World {
             let channel = Channel { hash: [1; 32], dialler: seed == 2 };
             Node { room, feed, channel, seen, said: Vec::new(), heard: Vec::new(), sent: VecDeque::new() }
         };
-        let nodes = vec![node(1, "bob", reach), node(2, "alice", Reach::NamedOnly)];
+        let nodes = vec![node(1, "bob", of_bob), node(2, "alice", of_alice)];
         let mut world = Self {
             now,
+            mode,
             nodes,
             strangers: BTreeMap::new(),
             knocking: BTreeSet::new(),
             next_link: HONEST + 1,
             dials: Vec::new(),
+            lonely_dials: Vec::new(),
             heard: Vec::new(),
             next: BTreeMap::new(),
         };
+        if mode == Mode::Hub {
+            // Who founds the room is the hub, before anybody comes.
+            world.pass(6);
+        }
         world.input(BOB, Input::Knocked { link: HONEST, remote: addr("10.0.0.2:5000") });
         for (node, dial) in [(BOB, None), (ALICE, Some(1_000_000))] {
             let (remote, local) = (addr("10.0.0.2:5000"), addr("10.0.0.1:1").ip());
@@ -182,9 +205,10 @@ impl World {
                 let is_known = self.knocking.remove(&link) | self.strangers.remove(&link).is_some();
                 assert!(is_known, "link {link} is closed twice");
             }
+            Output::Dial { dial, .. } if node == BOB => self.dials.push(dial),
             Output::Dial { dial, .. } => {
-                assert_eq!(node, BOB, "alice was told to dial nobody");
-                self.dials.push(dial);
+                assert_eq!(self.mode, Mode::Hub, "alice was told to dial nobody");
+                self.lonely_dials.push(dial);
             }
             Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
             Output::Admit { .. } | Output::Remember(_) | Output::Keep { .. } => {}
@@ -200,7 +224,9 @@ impl World {
             return drained;
         }
         let stranger = self.strangers.get(&link).expect("only links that are there are sent to");
-        if is_post(frame) && self.heard.len() < 64 {
+        let is_signed =
+            is_post(frame) || frame.starts_with(br#"{"type":"beat""#) || frame.starts_with(br#"{"type":"handover""#);
+        if is_signed && self.heard.len() < 64 {
             self.heard.push(Arc::clone(frame));
         }
         drained.filter(|_| !stranger.is_stuck)
@@ -247,6 +273,10 @@ impl World {
     fn pass(&mut self, ticks: usize) {
         for _ in 0..ticks {
             self.now = Now { mono: self.now.mono + TICK_MS, wall: self.now.wall + TICK_MS };
+            for dial in std::mem::take(&mut self.lonely_dials) {
+                let failure = DialFailure::Unreached("nobody".to_owned());
+                self.input(ALICE, Input::DialFailed { dial, failure });
+            }
             for node in [BOB, ALICE] {
                 self.input(node, Input::Tick);
                 if self.nodes[node].room.owes_answers() {
@@ -346,7 +376,12 @@ impl World {
             id: identity.id(),
             session: stranger.session,
             room: "lobby".to_owned(),
-            mode: if how == 255 { Mode::Hub } else { Mode::Mesh },
+            mode: match (how, self.mode) {
+                (255, Mode::Mesh) => Mode::Hub,
+                (255, _) => Mode::Mesh,
+                (253, Mode::Hub) => Mode::Any,
+                (_, mode) => mode,
+            },
             nick: Nick::new(if how % 32 == 31 { "alice" } else { "eve" }).expect("a nick"),
             seen: addr("10.0.0.1:1").ip(),
             listens: how & 64 != 0,
@@ -440,7 +475,43 @@ impl World {
         (0..count).map(entry).collect()
     }
 
+    /// What hubs say, and what is said of them: the signatures are right, or those of somebody else.
+    fn claim(&mut self, input: &mut Bytes<'_>) {
+        let Some(link) = self.link(input) else { return };
+        let epoch = self.nodes[input.below(2)].room.view().epoch;
+        let near = u64::from(input.byte());
+        let epoch = match near % 8 {
+            0..3 => epoch + 1,
+            3 => epoch,
+            4 => epoch + near / 8,
+            5 => epoch.saturating_sub(near / 8),
+            6 => epoch + 63 + near / 8,
+            _ => NUMBER_MAX,
+        };
+        let key = identity(10 + input.byte() % 3);
+        let session = 1 + u64::from(input.byte() % 3);
+        let hub = match input.below(8) {
+            0 => self.feed(input),
+            _ => FeedId { author: key.id(), session },
+        };
+        let claim = Claim { epoch: epoch.clamp(1, NUMBER_MAX), rank: input.pick(&[1, RANK_DEFAULT, 255]), hub };
+        let control = match input.below(8) {
+            0 => Control::Probe {},
+            1 => Control::Handover(Handover::sign(claim, self.feed(input), &lobby(), &key)),
+            2 => Control::Mode { mode: input.pick(&[Mode::Hub, Mode::Hub, Mode::Hub, Mode::Mesh]) },
+            3 => Control::Follow { hub: (epoch > 0).then_some(Entry(hub.author, hub.session, claim.epoch)) },
+            _ => {
+                let beat = Beat::sign(claim, self.number(&hub, input), near, &lobby(), &key);
+                Control::Beat(Beat { age: input.pick(&[0, 0, 0, 100, 1_400, 1_600, NUMBER_MAX]), ..beat })
+            }
+        };
+        self.hear(link, &control.encode());
+    }
+
     fn control(&mut self, input: &mut Bytes<'_>) {
+        if self.mode == Mode::Hub && input.byte().is_multiple_of(2) {
+            return self.claim(input);
+        }
         let Some(link) = self.link(input) else { return };
         let feed = self.feed(input);
         let FeedId { author, session } = feed;
@@ -535,8 +606,32 @@ impl World {
     fn finish(mut self) {
         self.pass(60);
         self.check();
+        if self.mode == Mode::Hub {
+            self.check_hub();
+        }
         for node in [BOB, ALICE] {
             assert!(self.nodes[node].heard == self.nodes[1 - node].said, "all is shown, once and in order");
         }
+    }
+
+    /// Once the strangers are gone, nobody believes in a hub of theirs.
+    fn check_hub(&mut self) {
+        for link in self.strangers.keys().copied().collect::<Vec<_>>() {
+            self.hear(link, &Control::exit(End::Goodbye).encode());
+            if self.strangers.contains_key(&link) {
+                self.input(BOB, Input::Broken { link, end: End::Vanished });
+            }
+        }
+        let until = self.now.mono + HUB_BACK_MS;
+        while self.now.mono < until {
+            for dial in std::mem::take(&mut self.dials) {
+                let failure = DialFailure::Unreached("gone".to_owned());
+                self.input(BOB, Input::DialFailed { dial, failure });
+            }
+            self.pass(1);
+        }
+        self.check();
+        let hubs = [BOB, ALICE].map(|node| self.nodes[node].room.view().hub);
+        assert!(hubs[0].is_some() && hubs[0] == hubs[1], "one hub: {hubs:?}");
     }
 }
