@@ -219,12 +219,15 @@ impl Writer {
             }
             Order::Send { links, frames, is_wide } => {
                 let gathers = is_wide && self.gathers();
+                if let [link] = links.as_slice() {
+                    return self.queue(*link, frames, gathers);
+                }
                 for link in links {
-                    self.queue(link, &frames, gathers);
+                    self.queue(link, frames.iter().cloned(), gathers);
                 }
             }
             Order::Close(link, frame, end) => {
-                self.queue(link, &[frame], false);
+                self.queue(link, [frame], false);
                 let let_go = end != End::Goodbye;
                 self.closing.insert(link, Closing { since: Instant::now(), let_go, half_closed: false, over: false });
             }
@@ -241,10 +244,10 @@ impl Writer {
         self.burst.gathers(now)
     }
 
-    fn queue(&mut self, link: LinkId, frames: &[Frame], gathers: bool) {
+    fn queue(&mut self, link: LinkId, frames: impl IntoIterator<Item = Frame>, gathers: bool) {
         let Some(outlet) = self.links.get_mut(&link) else { return };
         for frame in frames {
-            outlet.sender.push(Arc::clone(frame));
+            outlet.sender.push(frame);
         }
         match outlet.turn {
             Turn::Idle if gathers => {

@@ -247,8 +247,8 @@ impl Room {
         };
         if let Body::Join { addresses, .. } = &post.body {
             let via = from.and_then(|link| self.links.get(&link)).map(|link| link.remote.ip());
-            self.book.learn(post.feed, addresses, via);
-            self.plan_due = true;
+            // A join that only says again what is known changes no plan.
+            self.plan_due |= self.book.learn(post.feed, addresses, via);
             self.acquaintances.due = true;
         }
         if self.roster.fold(post, moment) {

@@ -360,13 +360,15 @@ impl Overlay {
         let members = self.members.iter().filter(|(session, attempt)| {
             attempt.is_due(now) && self.wanted.contains_key(session) && !linked.contains(session)
         });
-        // Who has waited longest comes first: many who name one address do not keep it from the one who is there.
-        let mut members: Vec<(u64, FeedId)> = members.map(|(session, attempt)| (attempt.next_at, *session)).collect();
+        // Who is there comes before who was lost: across a cut each of those takes a dial's whole time. And who has waited
+        // longest before others: many who name one address do not keep it from the one who is there.
+        let place = |session, attempt: &Attempt| (!self.desired.contains(session), attempt.next_at, *session);
+        let mut members: Vec<(bool, u64, FeedId)> = members.map(|(session, attempt)| place(session, attempt)).collect();
         members.sort_unstable();
         for target in named {
             self.dial(target, now, rng, &mut dials);
         }
-        for (_, session) in members {
+        for (_, _, session) in members {
             if let Some(addr) = self.free_address(session, linked, longest, now) {
                 self.dial(Target::Member { session, addr }, now, rng, &mut dials);
             }

@@ -56,6 +56,12 @@ pub(super) struct Pace {
     unmarked_since: Option<u64>,
     asked_again: u32,
     receipts: BTreeMap<FeedId, Receipt>,
+    /// The number up to which the members that count hold everything,
+    counting: Option<u64>,
+    /// and the same, or up to which the farthest one does where none counts.
+    settled: u64,
+    /// Everybody has answered this mark.
+    answered: u64,
     /// What all counting members have acknowledged so far.
     settled_bytes: u64,
     /// Answers have come since they were checked last.
@@ -82,6 +88,9 @@ impl Pace {
             unmarked_since: None,
             asked_again: 0,
             receipts: BTreeMap::new(),
+            counting: None,
+            settled: 0,
+            answered: 0,
             settled_bytes: 0,
             unchecked: false,
         }
@@ -181,17 +190,13 @@ impl Pace {
         self.settle();
     }
 
-    /// The number up to which the counting members hold everything; without any, up to which the
-    /// farthest one does.
-    fn settled(&self) -> u64 {
-        let counting = self.receipts.values().filter(|receipt| receipt.counts).map(|receipt| receipt.last).min();
-        counting.or_else(|| self.receipts.values().map(|receipt| receipt.last).max()).unwrap_or(0)
-    }
-
+    /// The receipts have changed.
     fn settle(&mut self) {
-        let settled = self.settled();
-        let bytes = self.bytes_up_to(settled);
-        self.settled_bytes = self.settled_bytes.max(bytes);
+        self.answered = 0;
+        self.counting = self.receipts.values().filter(|receipt| receipt.counts).map(|receipt| receipt.last).min();
+        let farthest = || self.receipts.values().map(|receipt| receipt.last).max();
+        self.settled = self.counting.or_else(farthest).unwrap_or(0);
+        self.settled_bytes = self.settled_bytes.max(self.bytes_up_to(self.settled));
         self.trim();
     }
 
@@ -203,7 +208,7 @@ impl Pace {
 
     /// Drops the sizes below the slowest member that counts.
     fn trim(&mut self) {
-        let needed = if self.receipts.is_empty() { self.last } else { self.settled() };
+        let needed = if self.receipts.is_empty() { self.last } else { self.settled };
         while self.sizes.len() > 1 && self.sizes.front().is_some_and(|(number, _)| *number < needed) {
             self.sizes.pop_front();
         }
@@ -223,7 +228,7 @@ impl Pace {
         if self.receipts.is_empty() {
             return 0;
         }
-        self.total_bytes - self.bytes_up_to(self.settled())
+        self.total_bytes - self.bytes_up_to(self.settled)
     }
 
     /// Whether more of a pipe may be read. `sharers` are the other feeds with a recent mark.
@@ -254,9 +259,12 @@ impl Pace {
         }
         let pause = if insist { MARK_AGAIN_MS } else { MARK_AGAIN_MS << self.asked_again.min(5) };
         let is_answered = |receipt: &Receipt| receipt.claimed() >= self.marked;
-        if self.marked > 0 && now >= self.marked_at + pause && !self.receipts.values().all(is_answered) {
-            self.asked_again += 1;
-            return Due::Mark;
+        if self.marked > self.answered && now >= self.marked_at + pause {
+            if !self.receipts.values().all(is_answered) {
+                self.asked_again += 1;
+                return Due::Mark;
+            }
+            self.answered = self.marked;
         }
         Due::Nothing
     }
@@ -278,6 +286,9 @@ impl Pace {
     }
 
     fn stalled(&self, now: u64) -> Vec<FeedId> {
+        if self.counting.is_none_or(|last| last >= self.marked) {
+            return Vec::new();
+        }
         let owed_since = |last: u64| {
             let index = self.marks.partition_point(|(number, _)| *number <= last);
             self.marks.get(index).map(|(_, at)| *at)
@@ -298,7 +309,7 @@ impl Pace {
 
     /// The number up to which the members that count hold everything.
     pub(super) fn settled_number(&self) -> u64 {
-        if self.receipts.is_empty() { 0 } else { self.settled() }
+        self.settled
     }
 
     /// Whether a member holds everything up to a number from when it came.

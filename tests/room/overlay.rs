@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hobnob::identity::Id;
-use hobnob::limits::{DIAL_PAUSE_MS_MIN, MESH_RINGS, TICK_MS};
+use hobnob::limits::{DIAL_PAUSE_MS_MIN, DIALS_MAX, MESH_RINGS, TICK_MS};
 use hobnob::room::overlay::{Candidate, Overlay, Reach, Rings, Target};
 use hobnob::room::rng::{Rng, mix};
 use hobnob::wire::record::FeedId;
@@ -78,4 +78,17 @@ fn who_does_not_answer_is_passed_over_at_once_and_tried_again_later() {
         overlay.due(&nobody, later, &mut chance).iter().map(|(_, target)| session(target)).collect();
     let dead = again.iter().filter(|session| tried.contains(session)).count();
     assert!(dead > 0 && dead < again.len(), "the dead beside others: {dead} of {}", again.len());
+}
+
+#[test]
+fn who_is_there_is_dialled_before_those_who_were_lost_earlier() {
+    let all = rings(200);
+    let (there, lost) = all.members().split_at(100);
+    let mut overlay = Overlay::new(there[0].session, Reach::Dialable, &[]);
+    overlay.plan(Rings::default(), lost.iter().cloned(), 0);
+    overlay.plan(Rings::new(there.to_vec()), lost.iter().cloned(), TICK_MS);
+    let dials = overlay.due(&BTreeSet::new(), TICK_MS, &mut Rng::new(1));
+    let is_there = |session| there.iter().any(|member| member.session == session);
+    let living = dials.iter().filter(|(_, target)| is_there(session(target))).count();
+    assert_eq!((living, dials.len()), (MESH_RINGS, DIALS_MAX));
 }

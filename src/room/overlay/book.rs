@@ -13,10 +13,17 @@ use crate::wire::record::FeedId;
 pub(in crate::room) struct Book(BTreeMap<FeedId, Arc<[SocketAddr]>>);
 
 impl Book {
-    /// Keeps the addresses of a join that may be dialled, given the link that brought it.
-    pub(in crate::room) fn learn(&mut self, session: FeedId, addresses: &[SocketAddr], through: Option<IpAddr>) {
+    /// Keeps the addresses of a join that may be dialled, given the link that brought it. Whether they are others than before.
+    pub(in crate::room) fn learn(
+        &mut self,
+        session: FeedId,
+        addresses: &[SocketAddr],
+        through: Option<IpAddr>,
+    ) -> bool {
         let usable = |addr: &&SocketAddr| addr.port() != 0 && through.is_some_and(|via| may_dial(addr.ip(), via));
-        self.0.insert(session, addresses.iter().filter(usable).copied().collect());
+        let usable: Arc<[SocketAddr]> = addresses.iter().filter(usable).copied().collect();
+        let before = self.0.insert(session, Arc::clone(&usable));
+        before != Some(usable)
     }
 
     /// Keeps those of a join that an earlier run saw: of which nobody knows any more over what link it came.

@@ -9,6 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
+use memchr::memchr;
 use snow::{Builder, HandshakeState};
 
 use super::{HandshakeError, LENGTH_BYTES, Noise, Receiver, Secured, Sender, TAG_BYTES};
@@ -137,15 +138,20 @@ fn read_message<const BYTES: usize>(
     Ok(state.read_message(&bytes, &mut []).map(|_| ()).map_err(|_| End::BadCipher))
 }
 
-/// The dialler's first line and nothing behind it: byte by byte, as one of another version may be shorter than ours, with
-/// more right behind it. What cannot become one ends it early, so that a browser or a port scanner does not keep its place
-/// until the deadline.
+/// The dialler's first line and nothing behind it: one of another version may be shorter than ours, with more right behind
+/// it, so what has come is looked at before it is taken. What cannot become one ends it early, so that a browser or a port
+/// scanner does not keep its place until the deadline.
 fn read_preamble(socket: &TcpStream, deadline: Instant) -> Result<Vec<u8>, HandshakeError> {
     let mut line = Vec::with_capacity(PREAMBLE_BYTES_MAX);
     while !line.ends_with(b"\n") && line.len() < PREAMBLE_BYTES_MAX && NAME.iter().zip(&line).all(|(a, b)| a == b) {
-        let mut byte = [0];
-        read_exact(socket, &mut byte, deadline)?;
-        line.extend_from_slice(&byte);
+        let mut bytes = [0; PREAMBLE_BYTES_MAX];
+        let space = bytes.get_mut(line.len()..).unwrap_or_default();
+        let count = read(socket, deadline, |socket| socket.peek(space))?;
+        let start = space.get_mut(..count).unwrap_or_default();
+        let taken = memchr(b'\n', start).map_or(count, |index| index + 1);
+        let start = start.get_mut(..taken).unwrap_or_default();
+        read_exact(socket, start, deadline)?;
+        line.extend_from_slice(start);
     }
     Ok(line)
 }
@@ -212,20 +218,25 @@ fn clear_exit(socket: &TcpStream, start: &[u8], deadline: Instant) -> Result<End
 fn read_exact(socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> Result<(), HandshakeError> {
     let mut filled = 0;
     while filled < buffer.len() {
-        filled += read(socket, buffer.get_mut(filled..).unwrap_or_default(), deadline)?;
+        let space = buffer.get_mut(filled..).unwrap_or_default();
+        filled += read(socket, deadline, |mut socket| socket.read(space))?;
     }
     Ok(())
 }
 
-/// Reads once; at least a byte.
-fn read(mut socket: &TcpStream, buffer: &mut [u8], deadline: Instant) -> Result<usize, HandshakeError> {
+/// Reads once, by whatever call; at least a byte.
+fn read(
+    socket: &TcpStream,
+    deadline: Instant,
+    mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
+) -> Result<usize, HandshakeError> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(HandshakeError::Late);
         }
         socket.set_read_timeout(Some(left))?;
-        match socket.read(buffer) {
+        match call(socket) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(count) => return Ok(count),
             Err(error) => match error.kind() {
