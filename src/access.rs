@@ -13,11 +13,15 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::addr::PeerAddr;
 use crate::args::{Args, HistoryArgs, Peer, Place, TicketArgs};
-use crate::identity::Id;
+use crate::contacts::{self, Contact, contacts_path};
+use crate::identity::{Id, IdentityError};
 use crate::limits::{PASSPHRASE_CHARS_STRONG, SECRET_FILE_BYTES_MAX};
+use crate::lines::LinesError;
 use crate::private::{self, Fault, FileError};
 use crate::room::Named;
+use crate::room::names::{Names, start_of};
 use crate::secret::{RoomKey, RoomKeyError, RoomSecret};
 use crate::ticket::Ticket;
 use crate::token::TokenError;
@@ -102,8 +106,34 @@ pub enum AccessError {
         /// The one asked for otherwise.
         room: String,
     },
-    /// Two tickets contradict each other.
-    #[error("two tickets name different hosts at {addr}")]
+    /// The folder with the contacts is not to be found.
+    #[error("contacts: {0}")]
+    Homeless(IdentityError),
+    /// The file with the contacts could not be read.
+    #[error(transparent)]
+    Contacts(LinesError),
+    /// There is no such contact.
+    #[error("no contact is called {who}, and no contact's key begins so; hobnob contacts lists them")]
+    NoContact {
+        /// As it was named.
+        who: String,
+    },
+    /// There is more than one.
+    #[error("@{who} may be any of {names}: say which, as in @NICK#KEY")]
+    SeveralContacts {
+        /// As it was named.
+        who: String,
+        /// Each with the start of its key.
+        names: String,
+    },
+    /// Nobody knows where it is.
+    #[error("the contact {who} has no address yet: name one, as HOST:PORT; it is kept when they meet")]
+    NoAddress {
+        /// As it was named.
+        who: String,
+    },
+    /// Two tickets, or a ticket and a contact, contradict each other.
+    #[error("different hosts are looked for at {addr}")]
     OtherHost {
         /// Where.
         addr: String,
@@ -123,7 +153,7 @@ impl Access {
         let key = if brought.is_some() { None } else { room_key(&args.place)? };
         let tickets: Vec<&Ticket> = brought.iter().chain(args.peers.iter().filter_map(as_ticket)).collect();
         let room = room(args.place.room.as_deref(), &tickets)?;
-        let named = named(&args.peers, &tickets)?;
+        let named = named(&args.peers, &tickets, &contacts(&args.peers)?)?;
         let secret = brought.as_ref().and_then(|ticket| ticket.secret.clone());
         if args.plaintext && (secret.is_some() || key.is_some()) {
             return Err(AccessError::Plaintext);
@@ -249,8 +279,55 @@ fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn as_ticket(peer: &Peer) -> Option<&Ticket> {
     match peer {
         Peer::Ticket(ticket) => Some(ticket),
-        Peer::At(_) => None,
+        Peer::At(_) | Peer::Contact(_) => None,
     }
+}
+
+/// The contacts among the peers. The file is read where one is named.
+fn contacts(peers: &[Peer]) -> Result<Vec<Contact>, AccessError> {
+    let mut meant = Vec::new();
+    let mut people = None;
+    for peer in peers {
+        let Peer::Contact(who) = peer else { continue };
+        let people = match &mut people {
+            Some(people) => people,
+            None => people.insert(all_contacts()?),
+        };
+        meant.push(contact(who, people)?);
+    }
+    Ok(meant)
+}
+
+fn all_contacts() -> Result<Vec<Contact>, AccessError> {
+    let path = contacts_path().map_err(AccessError::Homeless)?;
+    let mut people = contacts::load(&path).map_err(AccessError::Contacts)?;
+    people.retain(|contact| contact.contact);
+    Ok(people)
+}
+
+fn contact(who: &str, people: &[Contact]) -> Result<Contact, AccessError> {
+    let persons: Vec<_> = people.iter().map(Contact::person).collect();
+    let names: Names = persons.iter().collect();
+    let found = names.find(who);
+    let contact = match found.as_slice() {
+        [person] => people.iter().find(|contact| contact.id == person.id),
+        [] => None,
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .map(|person| {
+                    let other = several.iter().map(|other| &other.id).find(|id| **id != person.id);
+                    format!("{}#{}", person.nick, start_of(&person.id, other))
+                })
+                .collect();
+            return Err(AccessError::SeveralContacts { who: who.to_owned(), names: names.join(", ") });
+        }
+    };
+    let contact = contact.ok_or_else(|| AccessError::NoContact { who: who.to_owned() })?;
+    if contact.addresses.is_empty() {
+        return Err(AccessError::NoAddress { who: who.to_owned() });
+    }
+    Ok(contact.clone())
 }
 
 /// The one room of all who name one.
@@ -263,19 +340,35 @@ fn room(asked: Option<&str>, tickets: &[&Ticket]) -> Result<String, AccessError>
     }
 }
 
-/// All peers, each once, with the host that its ticket names.
-fn named(peers: &[Peer], tickets: &[&Ticket]) -> Result<Vec<Named>, AccessError> {
+/// All peers, each once, with the host that a ticket names or the contact is.
+fn named(peers: &[Peer], tickets: &[&Ticket], contacts: &[Contact]) -> Result<Vec<Named>, AccessError> {
     let mut hosts: BTreeMap<String, Option<Id>> = BTreeMap::new();
     for peer in peers {
         if let Peer::At(addr) = peer {
             hosts.insert(addr.to_string(), None);
         }
     }
-    for (ticket, addr) in tickets.iter().flat_map(|ticket| ticket.addresses.iter().map(move |addr| (ticket, addr))) {
-        let addr = addr.to_string();
-        if hosts.insert(addr.clone(), Some(ticket.host)).flatten().is_some_and(|host| host != ticket.host) {
-            return Err(AccessError::OtherHost { addr });
+    let of_tickets = tickets.iter().flat_map(|ticket| ticket.addresses.iter().map(|addr| (addr, ticket.host)));
+    for (addr, host) in of_tickets {
+        hold(&mut hosts, addr, host)?;
+    }
+    for contact in contacts {
+        // One of them was at an address where another one is now: it is looked for at its others.
+        let mut held = contact.addresses.iter().map(|addr| hold(&mut hosts, addr, contact.id)).collect::<Vec<_>>();
+        if held.iter().all(Result::is_err) {
+            held.pop().unwrap_or(Ok(()))?;
         }
     }
     Ok(hosts.into_iter().map(|(addr, key)| Named { addr, key }).collect())
+}
+
+/// Has one host answer at an address, unless it is another one already.
+fn hold(hosts: &mut BTreeMap<String, Option<Id>>, addr: &PeerAddr, host: Id) -> Result<(), AccessError> {
+    let addr = addr.to_string();
+    let held = hosts.entry(addr.clone()).or_default();
+    if held.is_some_and(|held| held != host) {
+        return Err(AccessError::OtherHost { addr });
+    }
+    *held = Some(host);
+    Ok(())
 }

@@ -2,9 +2,10 @@
 //! looked up here.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits::HOST_BYTES_MAX;
@@ -13,7 +14,8 @@ use crate::limits::HOST_BYTES_MAX;
 pub const PORT: u16 = 4646;
 
 /// Where a peer is said to be: a host name or address, and a port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PeerAddr {
     /// A name, an IPv4 address or an IPv6 address without brackets.
     pub host: String,
@@ -48,6 +50,33 @@ impl fmt::Display for PeerAddr {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl PeerAddr {
+    /// Whether the host has a name, rather than an address.
+    pub fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+}
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(addr: SocketAddr) -> Self {
+        Self { host: addr.ip().to_string(), port: addr.port() }
+    }
+}
+
+impl TryFrom<String> for PeerAddr {
+    type Error = AddrError;
+
+    fn try_from(text: String) -> Result<Self, AddrError> {
+        text.parse()
+    }
+}
+
+impl From<PeerAddr> for String {
+    fn from(addr: PeerAddr) -> Self {
+        addr.to_string()
     }
 }
 

@@ -81,9 +81,8 @@ pub struct Args {
     pub task: Option<Task>,
 
     /// Peers to link to.
-    #[arg(
-        help = "Peers to link to, as HOST:PORT, [IPv6]:PORT, HOST alone for port 4646, or a ticket without a secret"
-    )]
+    #[arg(help = "Peers to link to, as HOST:PORT, [IPv6]:PORT, HOST alone for port 4646, @NICK for a contact, or a \
+                ticket without a secret")]
     #[arg(value_name = "PEER", value_hint = clap::ValueHint::Hostname, value_parser = parse_peer)]
     pub peers: Vec<Peer>,
 
@@ -265,6 +264,14 @@ pub struct HistoryArgs {
     pub json: bool,
 }
 
+/// The command line of `hobnob contacts`.
+#[derive(Debug, clap::Args)]
+pub struct ContactsArgs {
+    /// Write JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A peer as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
@@ -272,6 +279,8 @@ pub enum Peer {
     At(PeerAddr),
     /// A ticket without a secret.
     Ticket(Ticket),
+    /// A contact: a nick, or the start of a key.
+    Contact(String),
 }
 
 /// What else the program does.
@@ -281,6 +290,8 @@ pub enum Task {
     Ticket(TicketArgs),
     /// Write what was said in a room, as it was kept here, to stdout.
     History(HistoryArgs),
+    /// Write the contacts, and who is ignored, to stdout.
+    Contacts(ContactsArgs),
     /// Write completions for a shell to stdout.
     Completions {
         /// The shell.
@@ -314,6 +325,9 @@ pub enum ArgError {
     /// Not a peer.
     #[error(transparent)]
     Peer(#[from] AddrError),
+    /// An @ and nobody behind it.
+    #[error("@ stands before a contact's nick, or the start of its key")]
+    Contact,
     /// A ticket with a secret.
     #[error("{SECRET_ADVICE}")]
     Secret,
@@ -338,6 +352,9 @@ fn parse_listen(text: &str) -> Result<SocketAddr, ArgError> {
 }
 
 fn parse_peer(text: &str) -> Result<Peer, ArgError> {
+    if let Some(who) = text.strip_prefix('@') {
+        return if who.is_empty() { Err(ArgError::Contact) } else { Ok(Peer::Contact(who.to_owned())) };
+    }
     if !Ticket::is_meant(text) {
         return Ok(Peer::At(text.parse()?));
     }

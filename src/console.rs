@@ -20,6 +20,7 @@ mod logging;
 pub mod mention;
 mod naming;
 mod output;
+mod people;
 mod pipe;
 pub mod print;
 mod recall;
@@ -29,13 +30,14 @@ mod teller;
 mod terminal;
 mod tty;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
+use jiff::Timestamp;
 
 pub use ask::ask;
 pub use complete::complete;
@@ -43,12 +45,14 @@ pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
 pub use logging::LogWriter;
 pub use naming::Naming;
+pub use print::people::{json as contacts_json, list as contacts_list};
 pub use teller::Teller;
 pub use terminal::rows_of;
 
 use crate::args::ColorChoice;
+use crate::contacts::Contacts;
 use crate::history::query::Found;
-use crate::identity::{Identity, key_path};
+use crate::identity::{Id, Identity, key_path};
 use crate::known::{Known, today};
 use crate::room::Wanted;
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
@@ -113,9 +117,17 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Told at the start where links are not encrypted.
 const PLAINTEXT: &str = "links are not encrypted (--plaintext): whoever is on the way reads along";
 
-/// Shows events and passes on what is typed or piped in, until `Event::Ended`; warns of names that are
-/// `known` by other keys. Called once, on the main thread.
-pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
+/// Whom earlier runs have met, and whom the user keeps.
+#[derive(Debug)]
+pub struct Acquainted {
+    /// Who had which name: a warning where it comes with another key.
+    pub known: Known,
+    /// Who is a contact, and who is ignored.
+    pub contacts: Contacts,
+}
+
+/// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the main thread.
+pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Outcome {
     let Channels { says, commands, events } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
@@ -124,7 +136,8 @@ pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
     let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
     let recall = Recall::new(options.history.clone(), local_sender.clone());
-    let mut console = Console::new(options, known, naming, started, commands, recall);
+    let mut console = Console::new(options, acquainted, naming, started, commands, recall);
+    console.shut_out_changed();
     if options.plaintext {
         console.event(&Event::Warning(PLAINTEXT.to_owned()));
     }
@@ -135,12 +148,20 @@ pub fn run(options: &Options, known: Known, channels: Channels) -> Outcome {
 }
 
 /// What the main thread owns.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug)]
 struct Console {
     me: Person,
     json: bool,
     identity: Option<Identity>,
     known: Known,
+    contacts: Contacts,
+    /// Of whom nothing is shown.
+    shut_out: BTreeSet<Id>,
+    /// The room does not know that yet.
+    unacquainted: bool,
+    /// Who is here was asked for the sake of the contacts.
+    asked_whereabouts: bool,
     naming: Naming,
     mention: Mention,
     secret: Option<RoomSecret>,
@@ -165,7 +186,7 @@ struct Console {
 impl Console {
     fn new(
         options: &Options,
-        known: Known,
+        Acquainted { known, contacts }: Acquainted,
         naming: Naming,
         started: Started,
         commands: Sender<Command>,
@@ -181,6 +202,10 @@ impl Console {
             json: options.json,
             identity: options.identity.clone(),
             known,
+            contacts,
+            shut_out: BTreeSet::new(),
+            unacquainted: false,
+            asked_whereabouts: false,
             naming: naming.clone(),
             mention: Mention::of(&options.me),
             secret: options.secret.clone(),
@@ -201,6 +226,7 @@ impl Console {
     }
 
     fn run(mut self, events: &Receiver<Event>, local: &Receiver<Local>) -> Outcome {
+        let kept = self.contacts.answers();
         let outcome = loop {
             let ended = select! {
                 recv(events) -> event => self.events(event.ok(), events, local),
@@ -210,7 +236,14 @@ impl Console {
                     }
                     None
                 }
+                recv(kept) -> answer => {
+                    if let Ok(answer) = answer {
+                        self.contacts_kept(answer);
+                    }
+                    None
+                }
             };
+            self.acquaint();
             self.write();
             if let Some(outcome) = ended {
                 break outcome;
@@ -219,6 +252,7 @@ impl Console {
         for told in local.try_iter() {
             self.local(told);
         }
+        self.close_contacts();
         self.printer.close_line(&mut self.shown);
         self.write();
         self.output.close();
@@ -248,8 +282,12 @@ impl Console {
 
     fn event(&mut self, event: &Event) {
         self.remember(event);
+        self.guard(event);
         if let Event::Said { post, mine: false, .. } = event {
             self.meet(&Person::of(post));
+        }
+        if let Event::Whispered(whisper) = event {
+            self.meet(&whisper.from);
         }
         self.show(event);
         match event {
@@ -279,7 +317,7 @@ impl Console {
     /// Whoever has a name to himself is held to the key that it had before. Where two have it, both are
     /// tagged, and neither is taken for the one known.
     fn meet(&mut self, person: &Person) {
-        if person.id == self.me.id || self.naming.is_shared(person) {
+        if person.id == self.me.id || self.shut_out.contains(&person.id) || self.naming.is_shared(person) {
             return;
         }
         match self.known.meet(person, today()) {
@@ -292,14 +330,16 @@ impl Console {
     fn show(&mut self, event: &Event) {
         match event {
             Event::Names(members) => {
+                self.contacts.observe(members, Timestamp::now());
                 let whois = match self.asked_names.pop_front() {
+                    Some(Query::People(asked)) => return self.people(asked, members),
                     Some(Query::Whois(who)) => Some(who),
                     _ => None,
                 };
                 if self.json {
-                    json::push_names(members, whois.as_deref(), &mut self.shown.chat);
+                    json::push_names(members, whois.as_deref(), &self.contacts, &mut self.shown.chat);
                 } else {
-                    self.printer.names(members, whois.as_deref(), &mut self.shown);
+                    self.printer.names(members, whois.as_deref(), &self.contacts, &mut self.shown);
                 }
             }
             Event::Status(status) => match self.asked_status.pop_front() {
@@ -318,6 +358,10 @@ impl Console {
             }
             // Leaving ends the links, which is no news.
             Event::Unlinked(..) if !self.json && goodbye::is_asked() => {}
+            event if self.is_hidden(event) => {
+                self.naming.before(event);
+                self.naming.after(event);
+            }
             event if self.json => {
                 self.naming.before(event);
                 self.mention.follow(event);
@@ -326,6 +370,14 @@ impl Console {
             }
             event => self.printer.event(event, &mut self.shown),
         }
+    }
+
+    /// Looks for what was said earlier, but by those who are shut out.
+    fn recall(&mut self, wanted: Wanted) {
+        let wanted = Wanted { without: self.shut_out.clone(), ..wanted };
+        self.asked_recall.push_back(wanted.clone());
+        // The router never blocks, and where it has ended there is no answer.
+        let _ = self.commands.send(Command::Recall(wanted));
     }
 
     fn recalled(&mut self, wanted: &Wanted, found: &Found) {
@@ -371,8 +423,10 @@ impl Console {
             Local::Trouble(text) if self.json => json::push_told("error", &text, &mut self.shown.chat),
             Local::Trouble(text) => self.printer.complain(&text, &mut self.shown),
             Local::Log(line) => self.output.log(&line),
-            Local::Asked(query @ (Query::Names | Query::Whois(_))) => self.asked_names.push_back(query),
-            Local::Asked(Query::Recall(wanted)) => self.asked_recall.push_back(wanted),
+            Local::Asked(query @ (Query::Names | Query::Whois(_) | Query::People(_))) => {
+                self.asked_names.push_back(query);
+            }
+            Local::Recall(wanted) => self.recall(wanted),
             Local::Asked(query) => self.asked_status.push_back(query),
             Local::Recalled(wanted, found) => {
                 self.recall.answered();

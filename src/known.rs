@@ -23,7 +23,7 @@ use crate::room::event::Person;
 use crate::room::skeleton::Skeleton;
 use crate::wire::record::Nick;
 
-pub use file::{Entry, KnownError};
+pub use file::Entry;
 
 /// A nick that came with a key it did not have before.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -93,6 +93,8 @@
 //! | beat | a hub's sign of life |
 //! | spare | of a link in hub mode: both ends have the same hub, and it carries no posts |
 //! | mention | the own nick, as a word in what others say |
+//! | contact | somebody kept by key, with nick and addresses; verified: the keys were compared by people |
+//! | ignored, refused | of a key: nothing of it is shown, for good; in this run, as it came under a verified contact's name |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
@@ -116,8 +118,9 @@
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
-//!    `recall` and `teller` (what was said earlier).
-//! 7. [`known`]: the keys that the nicks had in earlier runs; the console asks it.
+//!    `recall` and `teller` (what was said earlier), `people` (what is asked about contacts, and of whom nothing is shown).
+//! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier
+//!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. The console asks them.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
@@ -136,12 +139,14 @@ pub mod access;
 pub mod addr;
 pub mod args;
 pub mod console;
+pub mod contacts;
 pub mod daemon;
 mod digits;
 pub mod history;
 pub mod identity;
 pub mod known;
 pub mod limits;
+pub mod lines;
 pub mod moment;
 pub mod private;
 pub mod room;

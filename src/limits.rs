@@ -776,6 +776,39 @@ pub const LETTERS_FILE_BYTES_MIN: u64 = 1024 * 1024;
 
 /// Pings and traces under way. One more is refused.
 pub const PROBES_MAX: usize = 16;
+// ---- contacts -----------------------------------------------------------------------------
+
+/// People in the file of contacts, the ignored included: more than anybody knows by name (a guess). One more is refused
+/// where it is asked for, and nothing is changed.
+pub const CONTACTS_MAX: usize = 1_024;
+
+/// Addresses of a contact: where it is, where it was, and what its owner has written. Beyond, those go where it was
+/// longest ago.
+pub const CONTACT_ADDRESSES_MAX: usize = 8;
+
+/// The file that holds them: a line has 2,600 bytes at most, and some more for what people write beside it. A longer one
+/// is left alone, with a warning, and it is not made longer.
+pub const CONTACTS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How old the last time may get in the file while its contact is here: what a power cut costs of it.
+pub const CONTACT_SEEN_MS: i64 = 600_000;
+
+/// How long the end of a run waits for that file to be written.
+pub const CONTACTS_SAVE_MS_MAX: u64 = 1_000;
+
+/// Keys that came under the names of verified contacts in a run. Beyond, one of them is forgotten, and refused again,
+/// aloud, when it says something.
+pub const REFUSED_KEYS_MAX: usize = 4_096;
+
+/// Names of which it is remembered that they are no verified contact's. Beyond, all are looked at anew.
+pub const GUARDED_NAMES_MAX: usize = FEEDS_MAX;
+
+/// Groups of digits in a safety number, and
+pub const SAFETY_GROUPS: usize = 8;
+
+/// digits in a group: 40 digits are 132 bits, read aloud in half a minute. As a pair is attacked by any two keys that
+/// collide, half of the bits count.
+pub const SAFETY_GROUP_DIGITS: u32 = 5;
 
 // ---- the end ------------------------------------------------------------------------------
 

@@ -8,14 +8,17 @@ use clap::Parser;
 use crossbeam_channel::bounded;
 use hobnob::access::{self, Access, AccessError};
 use hobnob::args::{
-    Args, BACKLOG_LINES, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret, render_manual,
+    Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret,
+    render_manual,
 };
-use hobnob::console::{self, Channels, Input, LogWriter, Options};
+use hobnob::console::{self, Acquainted, Channels, Input, LogWriter, Options};
+use hobnob::contacts::{self, Contacts, contacts_path};
 use hobnob::daemon::{self, Console, Kept, Listen, StartError};
 use hobnob::history::{self, Opened, query};
 use hobnob::identity::{Id, Identity, IdentityError, key_path};
 use hobnob::known::{Known, known_path};
 use hobnob::limits::{COMMANDS_MAX, CONSOLE_QUEUE_EVENTS_MAX, LOG_BYTES_MAX, NUMBER_MAX};
+use hobnob::lines::LinesError;
 use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         }
         Some(Task::Man) => written(render_manual(&mut io::stdout())),
         Some(Task::History(options)) => print_history(options).unwrap_or_else(|error| failed(&error)),
+        Some(Task::Contacts(options)) => print_contacts(options).unwrap_or_else(|error| failed(&error)),
         Some(Task::Ticket(options)) => write_ticket(options).unwrap_or_else(|error| failed(&error)),
         None => run(&args).map_or_else(|error| failed(&error), |outcome| ExitCode::from(exit_code(outcome))),
     }
@@ -125,6 +129,9 @@ enum RunError {
     /// A history could not be read.
     #[error("the history cannot be read: {0}")]
     History(io::Error),
+    /// The contacts could not be read.
+    #[error(transparent)]
+    Contacts(#[from] LinesError),
     /// The system gave no random numbers.
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -141,9 +148,11 @@ impl RunError {
             | RunError::Nobody
             | RunError::NotPiped
             | RunError::NoHistory { .. } => EXIT_CONFIGURATION,
-            RunError::History(_) | RunError::Start(_) | RunError::Random(_) | RunError::Signals(_) => {
-                exit_code(Outcome::Failed)
-            }
+            RunError::History(_)
+            | RunError::Contacts(_)
+            | RunError::Start(_)
+            | RunError::Random(_)
+            | RunError::Signals(_) => exit_code(Outcome::Failed),
         }
     }
 }
@@ -181,7 +190,7 @@ fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
         return Err(RunError::NoHistory { room, nick: me.nick, folder });
     }
     let words = args.words.iter().map(|word| word.to_lowercase()).collect();
-    let wanted = Wanted { last: args.last, since: args.since, words };
+    let wanted = Wanted { last: args.last, since: args.since, words, ..Wanted::default() };
     let domain = Domain::of_room(&room);
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     let mut teller = console::Teller::new(&me, args.json);
@@ -206,6 +215,13 @@ fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
     }
 }
 
+/// `hobnob contacts`.
+fn print_contacts(args: &ContactsArgs) -> Result<ExitCode, RunError> {
+    let people = contacts::load(&contacts_path()?)?;
+    let text = if args.json { console::contacts_json(&people) } else { console::contacts_list(&people) };
+    Ok(written(io::stdout().write_all(text.as_bytes())))
+}
+
 /// Who is known from earlier runs. A run of somebody who will never be seen again leaves no trace there.
 fn known_peers(args: &Args, room: &str) -> Known {
     match known_path() {
@@ -215,6 +231,19 @@ fn known_peers(args: &Args, room: &str) -> Known {
                 log::warn!("known peers cannot be kept: {error}");
             }
             Known::nobody(room)
+        }
+    }
+}
+
+/// Whom the user keeps. A run of somebody who will never be seen again changes nothing there.
+fn contacts(args: &Args) -> Contacts {
+    match contacts_path() {
+        Ok(path) => Contacts::open(path, !args.ephemeral),
+        Err(error) => {
+            if !args.ephemeral {
+                log::warn!("contacts cannot be kept: {error}");
+            }
+            Contacts::nobody()
         }
     }
 }
@@ -274,7 +303,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     } else {
         LinkSecurity::Noise(Psk::derive(&room, secret.as_ref().map(RoomSecret::bytes)))
     };
-    let known = known_peers(args, &room);
+    let acquainted = Acquainted { known: known_peers(args, &room), contacts: contacts(args) };
     let options = Options {
         me: Person { id: identity.id(), nick: nick.clone() },
         json: args.json,
@@ -333,7 +362,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         kept: keeper.as_ref().map(|keeper| keeper.kept.clone()),
     };
     daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;
-    let outcome = console::run(&options, known, Channels { says: say, commands: command, events });
+    let outcome = console::run(&options, acquainted, Channels { says: say, commands: command, events });
     if let Some(keeper) = keeper {
         keeper.close();
     }

@@ -12,6 +12,7 @@ use hobnob::console::json;
 use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, rows_of};
+use hobnob::contacts::Contacts;
 use hobnob::identity::Identity;
 use hobnob::room::event::{Event, Member, Person};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
@@ -214,19 +215,21 @@ fn a_list_of_those_here_says_who_is_away() {
         passing: false,
         addresses: Vec::new(),
         linked: true,
+        through: None,
+        sealing: None,
         since: 0,
         away: away.map(str::to_owned),
     };
     let members = [member(2, "alice", Some("lunch")), member(1, "bob", None), member(3, "carol", Some(""))];
     let asked = |whois| {
         let mut shown = Shown::default();
-        printer(TERMINAL, "bob").names(&members, whois, &mut shown);
+        printer(TERMINAL, "bob").names(&members, whois, &Contacts::nobody(), &mut shown);
         shown.chat
     };
     assert_eq!(asked(None), "-- 3 here: alice (away: lunch), bob (you), carol (away) --\n");
     assert!(asked(Some("alice")).ends_with(", linked to you, away: lunch --\n"), "{}", asked(Some("alice")));
     let mut line = String::new();
-    json::push_names(&members, None, &mut line);
+    json::push_names(&members, None, &Contacts::nobody(), &mut line);
     let value: Value = serde_json::from_str(&line).expect("JSON");
     let told: Vec<&Value> = (0..3).map(|index| &value["members"][index]["away"]).collect();
     assert_eq!(told, [&Value::from("lunch"), &Value::Null, &Value::from("")]);
@@ -245,12 +248,14 @@ fn a_reason_to_be_away_commands_no_terminal_and_makes_no_line() {
         passing: false,
         addresses: Vec::new(),
         linked: true,
+        through: None,
+        sealing: None,
         since: 0,
         away: Some(why.to_owned()),
     };
     for whois in [None, Some("alice")] {
         let mut shown = Shown::default();
-        printer(COLORED, "bob").names(std::slice::from_ref(&member), whois, &mut shown);
+        printer(COLORED, "bob").names(std::slice::from_ref(&member), whois, &Contacts::nobody(), &mut shown);
         assert!(shown.chat.contains("away: x␊-- carol left --␛[2J<U+202E>"), "{:?}", shown.chat);
         assert_eq!(shown.chat.lines().count(), 1);
     }

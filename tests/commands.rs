@@ -6,6 +6,7 @@ use hobnob::console::command::{COMMANDS, CommandError, Typed, parse};
 use hobnob::limits::{RECALLED_LAST, RECALLED_LAST_MAX};
 use hobnob::moment::MomentError;
 use hobnob::room::Wanted;
+use hobnob::room::event::Whom;
 use hobnob::wire::record::Nick;
 
 #[test]
@@ -19,13 +20,15 @@ fn a_line_is_said_as_it_was_typed() {
 #[test]
 fn two_slashes_say_one() {
     assert_eq!(parse("//etc/passwd"), Ok(Typed::Say("/etc/passwd".into())));
-    assert_eq!(parse("/say /etc/passwd"), Ok(Typed::Say("/etc/passwd".into())));
+    assert_eq!(parse("/say /etc/passwd"), Ok(Typed::Aloud("/etc/passwd".into())));
 }
 
 #[test]
 fn a_pasted_block_is_text_even_where_it_begins_with_a_slash() {
     assert_eq!(parse("/quit\n/names"), Ok(Typed::Say("/quit\n/names".into())));
     assert_eq!(parse("/me one\ntwo"), Ok(Typed::Act("one\ntwo".into())));
+    let bob = Whom::Called("bob".into());
+    assert_eq!(parse("/msg bob one\ntwo"), Ok(Typed::Whisper(bob, "one\ntwo".into())));
 }
 
 #[test]
@@ -34,6 +37,7 @@ fn every_command_that_help_lists_exists() {
         let argument = match command.name {
             "history" => "7",
             "bell" => "all",
+            "msg" => "bob hello",
             _ => "bob",
         };
         let line = if command.form.contains(' ') {
@@ -43,6 +47,11 @@ fn every_command_that_help_lists_exists() {
         };
         assert!(parse(&line).is_ok(), "{line}");
     }
+    let bob = Whom::Called("bob".into());
+    assert_eq!(parse("/msg  bob  two  spaces"), Ok(Typed::Whisper(bob, " two  spaces".into())));
+    assert_eq!(parse("/msg bob"), Err(CommandError::Incomplete("msg WHO TEXT")));
+    assert_eq!(parse("/reply yes"), Ok(Typed::Whisper(Whom::Last, "yes".into())));
+    assert_eq!((parse("/chat bob"), parse("/end")), (Ok(Typed::Chat(Some("bob".into()))), Ok(Typed::Chat(None))));
     assert_eq!(parse("/nick rob"), Ok(Typed::Nick(Nick::new("rob").expect("a nick"))));
     assert_eq!(parse("/quit so long"), Ok(Typed::Quit("so long".into())));
     assert_eq!(parse("/quit"), Ok(Typed::Quit(String::new())));
@@ -72,7 +81,7 @@ fn what_is_asked_of_the_past_is_bounded() {
         (Some(RECALLED_LAST_MAX), Some(RECALLED_LAST_MAX))
     );
     let words = vec!["one".to_owned(), "two".to_owned()];
-    let wanted = Wanted { last: Some(RECALLED_LAST), since: None, words };
+    let wanted = Wanted { last: Some(RECALLED_LAST), words, ..Wanted::default() };
     assert_eq!(parse("/search  One two "), Ok(Typed::Recall(wanted)));
     assert_eq!(parse("/history noon"), Err(CommandError::Moment(MomentError)));
 }

@@ -9,6 +9,7 @@ use hobnob::console::json;
 use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, complete, rows_of};
+use hobnob::contacts::Contacts;
 use hobnob::identity::Identity;
 use hobnob::room::event::{Event, Member, Person, Recovered};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
@@ -189,7 +190,8 @@ fn whois_finds_by_nick_and_by_the_start_of_a_key() {
     let key = members[1].person.id.to_string();
     for who in ["carol", "CAROL", &key[..6], &format!("carol#{}", &key[..4]), &format!("#{key}")] {
         let mut shown = Shown::default();
-        Printer::new(PIPE, &person(1, "alice"), Naming::default()).names(&members, Some(who), &mut shown);
+        let mut printer = Printer::new(PIPE, &person(1, "alice"), Naming::default());
+        printer.names(&members, Some(who), &Contacts::nobody(), &mut shown);
         assert!(shown.notices.contains(&key) && !shown.notices.contains("bob"), "{}", shown.notices);
     }
 }

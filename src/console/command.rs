@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use super::bell::Bell;
+use crate::contacts::Deed;
 use crate::limits::{NICK_BYTES_MAX, RECALLED_LAST, RECALLED_LAST_MAX, WHY_BYTES_MAX};
 use crate::moment::{self, MomentError};
 use crate::room::Wanted;
@@ -50,6 +51,12 @@ pub enum Typed {
     Invite,
     /// What was said earlier, or what of it has these words?
     Recall(Wanted),
+    /// Who are the contacts?
+    Contacts,
+    /// Do this with somebody: a nick, or the start of a key.
+    People(Deed, String),
+    /// Which number is to be compared with somebody?
+    Compare(String),
     /// Tell who comes and goes, or no longer.
     Quiet,
     /// Set the terminal's bell, or tell what it is set to.
@@ -97,7 +104,7 @@ pub struct Usage {
 }
 
 /// All commands, in the order in which `/help` lists them.
-pub const COMMANDS: [Usage; 24] = [
+pub const COMMANDS: [Usage; 30] = [
     Usage { name: "help", form: "help", help: "list the commands" },
     Usage { name: "quit", form: "quit [why]", help: "leave, with a word of goodbye" },
     Usage { name: "nick", form: "nick NAME", help: "be called something else" },
@@ -116,6 +123,16 @@ pub const COMMANDS: [Usage; 24] = [
     Usage { name: "say", form: "say TEXT", help: "say something, also what begins with a slash; //x says /x" },
     Usage { name: "history", form: "history [N or TIME]", help: "show the last messages, or those since a time" },
     Usage { name: "search", form: "search WORDS", help: "show the last messages that have these words" },
+    Usage { name: "contacts", form: "contacts", help: "tell the contacts, who of them is here, and who is ignored" },
+    Usage { name: "add", form: "add WHO", help: "make a contact of somebody, to be found again as @NICK" },
+    Usage { name: "remove", form: "remove WHO", help: "make none of a contact" },
+    Usage {
+        name: "verify",
+        form: "verify WHO [ok or no]",
+        help: "show the safety number to compare; ok: it is the same, and the key is held to",
+    },
+    Usage { name: "ignore", form: "ignore WHO", help: "show nothing of somebody, in later runs neither" },
+    Usage { name: "unignore", form: "unignore WHO", help: "show it again, also where it was refused" },
     Usage { name: "status", form: "status", help: "tell the links and how things are" },
     Usage { name: "invite", form: "invite", help: "make a ticket, with which others join through this node" },
     Usage { name: "quiet", form: "quiet", help: "stop or go on telling who comes and goes" },
@@ -161,6 +178,11 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
             let bell = Bell::from_word(word).ok_or(CommandError::Incomplete(command.form))?;
             return Ok(Typed::Bell(Some(bell)));
         }
+        "add" => return needed(command, word).map(|who| Typed::People(Deed::Add, who)),
+        "remove" => return needed(command, word).map(|who| Typed::People(Deed::Remove, who)),
+        "ignore" => return needed(command, word).map(|who| Typed::People(Deed::Ignore, who)),
+        "unignore" => return needed(command, word).map(|who| Typed::People(Deed::Unignore, who)),
+        "verify" => return verify(command, word),
         "quit" => return Ok(Typed::Quit(truncated(word, WHY_BYTES_MAX).to_owned())),
         "away" => return Ok(Typed::Away(truncated(word, WHY_BYTES_MAX).to_owned())),
         "nick" => {
@@ -169,6 +191,7 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         }
         "back" => Typed::Back,
         "names" => Typed::Names,
+        "contacts" => Typed::Contacts,
         "whoami" => Typed::Whoami,
         "status" => Typed::Status,
         "invite" => Typed::Invite,
@@ -178,6 +201,17 @@ fn typed(command: &Usage, argument: &str) -> Result<Typed, CommandError> {
         _ => Typed::Help,
     };
     if word.is_empty() { Ok(typed) } else { Err(CommandError::Surplus(command.name)) }
+}
+
+/// A safety number, or what came of comparing it.
+fn verify(command: &Usage, word: &str) -> Result<Typed, CommandError> {
+    let words: Vec<&str> = word.split_whitespace().collect();
+    match words.as_slice() {
+        [who] => Ok(Typed::Compare((*who).to_owned())),
+        [who, "ok"] => Ok(Typed::People(Deed::Verify, (*who).to_owned())),
+        [who, "no"] => Ok(Typed::People(Deed::Doubt, (*who).to_owned())),
+        _ => Err(CommandError::Incomplete(command.form)),
+    }
 }
 
 /// How many messages, or since when. The one place here that looks at the clock.
@@ -190,13 +224,13 @@ fn recalled(word: &str) -> Result<Typed, CommandError> {
         return Ok(Typed::Recall(Wanted { last: Some(last), ..Wanted::default() }));
     }
     let since = moment::parse(word, &Zoned::now())?;
-    Ok(Typed::Recall(Wanted { last: Some(RECALLED_LAST_MAX), since: Some(since), words: Vec::new() }))
+    Ok(Typed::Recall(Wanted { last: Some(RECALLED_LAST_MAX), since: Some(since), ..Wanted::default() }))
 }
 
 /// All of the words, in whatever order and case.
 pub fn search(words: &str) -> Wanted {
     let words = words.split_whitespace().map(str::to_lowercase).collect();
-    Wanted { last: Some(RECALLED_LAST), since: None, words }
+    Wanted { last: Some(RECALLED_LAST), words, ..Wanted::default() }
 }
 
 fn needed(command: &Usage, argument: &str) -> Result<String, CommandError> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::mention::Mention;
 use super::print::{self, Protection, answer, notice, timestamp};
+use crate::contacts::{Contact, Contacts, Refused};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
@@ -45,10 +46,33 @@ pub fn push_changed(changed: &Changed, out: &mut String) {
     push("warning", &fields, out);
 }
 
+/// Writes the warning of somebody who came under the name of a verified contact.
+pub fn push_refused(refused: &Refused, out: &mut String) {
+    let fields = json!({
+        "text": notice::refused(refused),
+        "member": person(&refused.member),
+        "former": person(&refused.former),
+        "refused": true,
+    });
+    push("warning", &fields, out);
+}
+
+/// Writes the answer to `/contacts`.
+pub fn push_contacts(contacts: &Contacts, out: &mut String) {
+    let people: Vec<Value> = contacts.people().iter().map(|contact| listed(contact, contacts)).collect();
+    let refused: Vec<Value> = contacts.refused().map(person).collect();
+    push("contacts", &json!({ "contacts": people, "refused": refused }), out);
+}
+
+/// Writes the answer to `/verify`.
+pub fn push_safety(member: &Person, number: &str, verified: bool, out: &mut String) {
+    push("safety", &json!({ "member": person(member), "number": number, "verified": verified }), out);
+}
+
 /// Writes the answer to `/names`, or to `/whois` where only some are asked for.
-pub fn push_names(members: &[Member], whois: Option<&str>, out: &mut String) {
+pub fn push_names(members: &[Member], whois: Option<&str>, contacts: &Contacts, out: &mut String) {
     let asked = whois.map_or_else(|| members.iter().collect(), |who| answer::find(members, who));
-    let members: Vec<Value> = asked.into_iter().map(member).collect();
+    let members: Vec<Value> = asked.into_iter().map(|one| member(one, contacts)).collect();
     push("names", &json!({ "members": members }), out);
 }
 
@@ -179,8 +203,8 @@ fn whispered(whisper: &Whisper) -> Value {
         "backlog": whisper.backlog,
     });
     for (name, set) in [("action", whisper.action), ("part", whisper.part)] {
-        if set {
-            fields[name] = true.into();
+        if let (true, Some(fields)) = (set, fields.as_object_mut()) {
+            fields.insert(name.to_owned(), true.into());
         }
     }
     fields
@@ -194,7 +218,21 @@ fn peer(peer: &Peer) -> Value {
     json!({ "id": peer.person.id, "nick": peer.person.nick, "addr": peer.addr })
 }
 
-fn member(member: &Member) -> Value {
+fn listed(contact: &Contact, contacts: &Contacts) -> Value {
+    json!({
+        "id": contact.id,
+        "nick": contact.nick,
+        "addresses": contact.addresses,
+        "last_seen": contact.last_seen,
+        "here": contacts.is_here(&contact.id),
+        "verified": contact.verified,
+        "ignored": contact.ignored,
+        "contact": contact.contact,
+    })
+}
+
+fn member(member: &Member, contacts: &Contacts) -> Value {
+    let standing = contacts.standing(&member.person.id);
     json!({
         "id": member.person.id,
         "nick": member.person.nick,
@@ -206,6 +244,10 @@ fn member(member: &Member) -> Value {
         "through": member.through.as_ref().map(person),
         "since": time(timestamp(member.since)),
         "away": member.away,
+        "contact": standing.contact,
+        "verified": standing.verified,
+        "ignored": standing.ignored,
+        "refused": standing.refused,
     })
 }
 

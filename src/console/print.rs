@@ -5,6 +5,7 @@
 
 pub(super) mod answer;
 pub(super) mod notice;
+pub(super) mod people;
 
 use std::fmt::Write as _;
 
@@ -17,6 +18,7 @@ use super::bell::{Bell, Ring};
 use super::filter::{is_plain_lines, push_filtered};
 use super::mention::Mention;
 use super::naming::Naming;
+use crate::contacts::{Contacts, Refused};
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
@@ -112,11 +114,21 @@ impl Printer {
         self.put(&notice::Notice::Alarm(notice::changed(changed)), shown);
     }
 
+    /// Warns of somebody who came under the name of a verified contact.
+    pub fn refuse(&mut self, refused: &Refused, shown: &mut Shown) {
+        self.put(&notice::Notice::Alarm(notice::refused(refused)), shown);
+    }
+
+    /// Tells who is kept.
+    pub fn contacts(&mut self, contacts: &Contacts, members: &[Member], shown: &mut Shown) {
+        self.tell(&people::contacts(contacts, members), shown);
+    }
+
     /// Tells who is here, or more about some of them.
-    pub fn names(&mut self, members: &[Member], whois: Option<&str>, shown: &mut Shown) {
+    pub fn names(&mut self, members: &[Member], whois: Option<&str>, contacts: &Contacts, shown: &mut Shown) {
         let text = match whois {
-            None => answer::names(members),
-            Some(who) => answer::whois(members, who, &mut self.clock),
+            None => answer::names(members, contacts),
+            Some(who) => answer::whois(members, who, contacts, &mut self.clock),
         };
         self.tell(&text, shown);
     }

@@ -32,7 +32,7 @@ impl Recall {
     /// Answers with `Local::Recalled`, at once where nothing has to be read; or with the answer returned.
     pub(super) fn answer(&mut self, wanted: Wanted, logged: Vec<Arc<Post>>) -> Option<Local> {
         let Some((folder, room)) = self.history.clone() else {
-            return Some(Local::Recalled(wanted, Found { posts: logged, ..Found::default() }));
+            return Some(Local::Recalled(Box::new(wanted), Found { posts: logged, ..Found::default() }));
         };
         if self.under_way >= RECALLS_MAX {
             return Some(Local::Trouble(format!("{RECALLS_MAX} searches are under way: wait for one of them")));
@@ -44,7 +44,7 @@ impl Recall {
                 Found::default()
             });
             let posts = merged(found.posts, logged, wanted.last);
-            let _ = answers.send(Local::Recalled(wanted, Found { posts, ..found }));
+            let _ = answers.send(Local::Recalled(Box::new(wanted), Found { posts, ..found }));
         };
         match thread::Builder::new().name("recall".to_owned()).spawn(look) {
             Ok(_) => {

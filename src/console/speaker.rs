@@ -9,6 +9,7 @@ use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
 use super::command::{COMMANDS, Typed, parse};
 use super::goodbye::leave;
+use super::people::Asked;
 use super::screen::Screen;
 use crate::history::query::Found;
 use crate::room::Wanted;
@@ -25,8 +26,10 @@ pub(super) enum Local {
     Log(String),
     /// An answer to this will come.
     Asked(Query),
+    /// This is to be looked for in the past.
+    Recall(Wanted),
     /// What was asked for of the past.
-    Recalled(Wanted, Found),
+    Recalled(Box<Wanted>, Found),
     /// `/quiet`.
     Quiet,
     /// `/bell`, with what it is set to or without.
@@ -42,10 +45,10 @@ pub(super) enum Local {
 pub(super) enum Query {
     Names,
     Whois(String),
+    People(Asked),
     Status,
     Whoami,
     Invite,
-    Recall(Wanted),
 }
 
 /// The room or the console is gone: the input thread ends.
@@ -120,7 +123,11 @@ impl Speaker {
             Typed::Whois(who) => self.ask(Query::Whois(who), Command::Names),
             Typed::Whoami => self.ask(Query::Whoami, Command::Status),
             Typed::Status => self.ask(Query::Status, Command::Status),
-            Typed::Recall(wanted) => self.ask(Query::Recall(wanted.clone()), Command::Recall(wanted)),
+            // The console knows who is to be left out.
+            Typed::Recall(wanted) => self.tell(Local::Recall(wanted)),
+            Typed::Contacts => self.ask(Query::People(Asked::Contacts), Command::Names),
+            Typed::People(deed, who) => self.ask(Query::People(Asked::Deed(deed, who)), Command::Names),
+            Typed::Compare(who) => self.ask(Query::People(Asked::Compare(who)), Command::Names),
             Typed::Invite => self.ask(Query::Invite, Command::Status),
             Typed::Quiet => self.tell(Local::Quiet),
             Typed::Bell(bell) => self.tell(Local::Bell(bell)),

@@ -225,6 +225,7 @@ pub enum Event {
 }
 
 /// Something private.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whisper {
     /// What tells it from others: sender, reader, stream and number.
@@ -407,8 +408,13 @@ pub enum Command {
     Ping(Whom),
     /// Which way leads to somebody?
     Trace(Whom),
-    /// Take nothing private from these, and no longer nothing from all others.
-    ShutOut(BTreeSet<Id>),
+    /// Whom the user knows; in place of what was said of that before.
+    Acquaint {
+        /// Nothing private is taken from these.
+        shut_out: BTreeSet<Id>,
+        /// These are meant by their names though they are not here; with what whispers to them are sealed to.
+        contacts: Vec<(Person, Option<SealingKey>)>,
+    },
     /// Be away, for a reason or none; or back.
     Away(Option<String>),
     /// Who is here? Answered by `Event::Names`.

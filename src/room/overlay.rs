@@ -294,9 +294,11 @@ impl Overlay {
         self.sought.insert(session, until).is_none()
     }
 
-    /// Whether a session can be dialled, as far as is known.
+    /// Whether a session can be dialled, as far as is known: it says where, and did answer if it was tried.
     pub(super) fn can_dial(&self, session: &FeedId) -> bool {
-        self.reach != Reach::NamedOnly && self.rings.contains(session)
+        self.reach != Reach::NamedOnly
+            && self.rings.contains(session)
+            && !self.members.get(session).is_some_and(Attempt::has_failed)
     }
 
     /// Whether all link to all.

@@ -104,7 +104,7 @@ impl Room {
             Command::Chat(whom) => self.chat(whom.as_ref()),
             Command::Ping(whom) => self.ping(&whom, out),
             Command::Trace(whom) => self.trace(&whom, out),
-            Command::ShutOut(people) => self.whispers.shut_out(people),
+            Command::Acquaint { shut_out, contacts } => self.whispers.acquaint(shut_out, contacts),
             Command::Away(why) => self.be_away(why, out),
             Command::Names => self.local.ask(Question::Names),
             Command::Status => self.local.ask(Question::Status),

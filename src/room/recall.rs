@@ -1,7 +1,9 @@
 //! What was said earlier, as somebody asks for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::identity::Id;
 use crate::limits::RECALLED_BYTES_MAX;
 use crate::wire::record::{Body, Post};
 
@@ -17,12 +19,17 @@ pub struct Wanted {
     pub since: Option<u64>,
     /// Each of these stands in the text or is the nick, in small letters.
     pub words: Vec<String>,
+    /// Not said by any of these.
+    pub without: BTreeSet<Id>,
 }
 
 impl Wanted {
     /// Whether a post is one of them, if there are not too many.
     pub fn takes(&self, post: &Post) -> bool {
         if !matches!(post.body, Body::Say { .. }) || self.since.is_some_and(|since| post.at < since) {
+            return false;
+        }
+        if self.without.contains(&post.feed.author) {
             return false;
         }
         if self.words.is_empty() {

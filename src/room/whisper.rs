@@ -45,6 +45,8 @@ pub(super) struct Whispers {
     probes: probe::Probes,
     /// Whom nothing is taken from.
     shut_out: BTreeSet<Id>,
+    /// Who may be meant though they are not here.
+    contacts: Vec<(Person, Option<SealingKey>)>,
     /// Who whispered last, and with whom a private chat goes on.
     last: Option<Id>,
     partner: Option<Id>,
@@ -75,6 +77,7 @@ impl Whispers {
             floods: way::Floods::default(),
             probes: probe::Probes::default(),
             shut_out: BTreeSet::new(),
+            contacts: Vec::new(),
             last: None,
             partner: None,
             pipe: to.map_or(Pipe::Room, Pipe::Sought),
@@ -88,8 +91,13 @@ impl Whispers {
         self.sealer.key()
     }
 
-    pub(super) fn shut_out(&mut self, people: BTreeSet<Id>) {
-        self.shut_out = people;
+    pub(super) fn acquaint(&mut self, shut_out: BTreeSet<Id>, contacts: Vec<(Person, Option<SealingKey>)>) {
+        (self.shut_out, self.contacts) = (shut_out, contacts);
+    }
+
+    /// What is sealed to a contact, as far as that was seen in earlier runs.
+    fn contact_key(&self, id: Id) -> Option<SealingKey> {
+        self.contacts.iter().find(|(person, _)| person.id == id).and_then(|(_, key)| *key)
     }
 
     /// Whether something was shown whose sender is owed a receipt.
@@ -154,7 +162,8 @@ impl Room {
             self.roster.sessions_of(person.id).filter_map(|(_, session)| Some((session.since, session.sealing?)));
         let newest = told.max_by_key(|(since, _)| *since).map(|(_, key)| key);
         let talked = self.whispers.talks.get(&person.id).map(|talk| talk.key);
-        Ok((person, newest.or(talked).or(known_key)))
+        let kept = self.whispers.contact_key(person.id);
+        Ok((person, newest.or(talked).or(known_key).or(kept)))
     }
 
     /// Somebody of whom there is a post, or something that waits.
@@ -170,13 +179,14 @@ impl Room {
 
     /// By a name: those who are here first, then those who were.
     fn called(&self, who: &str) -> Result<Person, String> {
-        let is_other = |person: &&Person| person.id != self.me.author;
+        let is_other = |person: &&Person| person.id != self.me.author && !self.whispers.shut_out.contains(&person.id);
         let here: Vec<Person> = self.roster.find(who).into_iter().filter(is_other).cloned().collect();
         let mut found = here;
         if found.is_empty() {
             let people = self.roster.known_people();
             let talked = self.whispers.talks.values().map(|talk| talk.person.clone());
-            let people: Vec<Person> = people.into_iter().chain(talked).collect();
+            let contacts = self.whispers.contacts.iter().map(|(person, _)| person.clone());
+            let people: Vec<Person> = people.into_iter().chain(talked).chain(contacts).collect();
             let names: Names = people.iter().collect();
             found = names.find(who).into_iter().filter(is_other).cloned().collect();
         }
@@ -370,8 +380,10 @@ impl Room {
     /// What is due by the clock.
     pub(super) fn whispers_due(&mut self, out: &mut Vec<Output>) {
         self.find_pipe_reader(out);
-        let waiting = self.whispers.talks.iter().filter(|(_, talk)| !talk.queue.is_empty());
-        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let now = self.now.mono;
+        let is_used = |talk: &Talk| !talk.queue.is_empty() || now < talk.used_at + WHISPER_LINK_MS;
+        let used = self.whispers.talks.iter().filter(|(_, talk)| is_used(talk));
+        for id in used.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.talk_on(id, out);
             self.try_again(id, out);
             self.keep_letters(id, WHISPER_KEPT_AFTER_MS);

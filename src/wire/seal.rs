@@ -335,12 +335,11 @@ impl Content {
         let is_number = |number: u64| (1..=NUMBER_MAX).contains(&number);
         let (stream, number) = match self {
             Content::Text(text) if text.at > NUMBER_MAX => return Err(SealError::Bounds("at")),
-            Content::Text(text) => (text.stream, text.number),
-            // Of none is 0.
-            Content::Heard { stream, number } => (*stream, number + 1),
-            Content::Refused { stream, number } => (*stream, *number),
             Content::Begin { session, .. } if !is_number(*session) => return Err(SealError::Bounds("session")),
-            Content::Begin { stream, number, .. } => (*stream, *number),
+            Content::Text(text) => (text.stream, text.number),
+            Content::Refused { stream, number } | Content::Begin { stream, number, .. } => (*stream, *number),
+            // Of none is 0.
+            Content::Heard { stream, number } => (*stream, number.saturating_add(1)),
             Content::Ping { token, session } => (*token, *session),
             Content::Pong { token } => (*token, 1),
             Content::Unknown => (1, 1),

@@ -243,12 +243,13 @@ impl Hand {
         for token in kept {
             self.input(Input::Kept { token });
         }
+        let events = self.events.len();
         while !self.unread
             && let Some(event) = self.room.next_event()
         {
             self.events.push(event);
         }
-        if !self.unread && self.room.owes_answers() && self.outcome.is_none() {
+        if self.events.len() > events && self.room.owes_answers() && self.outcome.is_none() {
             self.input(Input::Shown);
         }
     }

@@ -31,3 +31,4 @@ mod search;
 mod serve;
 mod shell;
 mod unheard;
+mod whisper;

@@ -4,6 +4,7 @@
 use super::{Clock, Protection};
 use crate::console::filter::filter;
 use crate::console::naming::{Naming, shown};
+use crate::contacts::Contacts;
 use crate::history::query::Found;
 use crate::identity::Id;
 use crate::room::Wanted;
@@ -11,7 +12,7 @@ use crate::room::event::{HubStatus, Member, Status};
 use crate::room::names::Names;
 
 /// Who is here, on one line.
-pub(super) fn names(members: &[Member]) -> String {
+pub(super) fn names(members: &[Member], contacts: &Contacts) -> String {
     let among = names_of(members);
     let told = |member: &Member| {
         let mut about = Vec::new();
@@ -25,6 +26,9 @@ pub(super) fn names(members: &[Member]) -> String {
             about.push("passing".to_owned());
         }
         about.extend(away(member));
+        let standing = contacts.standing(&member.person.id);
+        let shut_out = [(standing.ignored, "ignored"), (standing.refused, "refused")];
+        about.extend(shut_out.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned()));
         let name = shown(&among, &member.person);
         if about.is_empty() { name } else { format!("{name} ({})", about.join(", ")) }
     };
@@ -33,7 +37,7 @@ pub(super) fn names(members: &[Member]) -> String {
 }
 
 /// More about those who may be meant by `who`.
-pub(super) fn whois(members: &[Member], who: &str, clock: &mut Clock) -> String {
+pub(super) fn whois(members: &[Member], who: &str, contacts: &Contacts, clock: &mut Clock) -> String {
     let among = names_of(members);
     let found = find(members, who);
     let mut lines: Vec<String> = match found.len() {
@@ -41,7 +45,7 @@ pub(super) fn whois(members: &[Member], who: &str, clock: &mut Clock) -> String 
         1 => Vec::new(),
         count => vec![format!("{who} may be any of these {count}; with its tag, as in NICK#KEY, a name means one")],
     };
-    lines.extend(found.into_iter().map(|member| about(member, &among, clock)));
+    lines.extend(found.into_iter().map(|member| about(member, &among, contacts, clock)));
     lines.join("\n")
 }
 
@@ -62,7 +66,7 @@ fn names_of(members: &[Member]) -> Names {
     members.iter().map(|member| &member.person).collect()
 }
 
-fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
+fn about(member: &Member, among: &Names, contacts: &Contacts, clock: &mut Clock) -> String {
     let addresses: Vec<String> = member.addresses.iter().map(ToString::to_string).collect();
     let mut told = vec![format!("key {}", member.person.id), format!("here since {}", clock.time(member.since))];
     if member.myself {
@@ -78,6 +82,7 @@ fn about(member: &Member, among: &Names, clock: &mut Clock) -> String {
     if !addresses.is_empty() {
         told.push(format!("at {}", addresses.join(" ")));
     }
+    told.extend(contacts.standing(&member.person.id).words().map(ToOwned::to_owned));
     format!("{}: {}", shown(among, &member.person), told.join(", "))
 }
 

@@ -3,6 +3,7 @@
 use super::{Printer, Shown};
 use crate::console::filter::{filter, filter_name, push_filtered};
 use crate::console::naming::Naming;
+use crate::contacts::Refused;
 use crate::identity::Id;
 use crate::known::Changed;
 use crate::room::event::{Event, NotHeard, Peer, Person, Recovered, WaitsFor};
@@ -327,6 +328,18 @@ pub(crate) fn changed(Changed { member, former, last }: &Changed) -> String {
         format!("{name} is not {old}: the key is {now}, and that of {old}, last seen on {last}, is {before}")
     };
     format!("{told}; unless you know why, take this for somebody else")
+}
+
+/// Somebody under the name of a verified contact.
+pub(crate) fn refused(Refused { member, former }: &Refused) -> String {
+    let (now, before) = (start_of(&member.id, Some(&former.id)), start_of(&former.id, Some(&member.id)));
+    let [name, old] = [member, former].map(|person| filter_name(person.nick.as_str()));
+    let told = if member.nick == former.nick {
+        format!("{name} is not the {old} that you verified: the key is {now}, and not {before}")
+    } else {
+        format!("{name} looks like {old}, whom you verified, and has another key: {now}, and not {before}")
+    };
+    format!("{told}; it is refused, and nothing of it is shown; /unignore {name}#{now} shows it in this run")
 }
 
 /// What a slow reader missed.

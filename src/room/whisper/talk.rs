@@ -61,10 +61,12 @@ pub(super) struct Talk {
     pub(super) retry_at: u64,
     /// Until then it goes over all links.
     pub(super) floods_until: u64,
+    /// The link over which something of the reader's came last.
+    pub(super) learned: Option<LinkId>,
     /// How it went the last time,
     pub(super) way: Option<Way>,
-    /// and who was told to carry it; the inner one is nobody where there is a link.
-    pub(super) told_through: Option<Option<Person>>,
+    /// and who was told to carry it.
+    pub(super) told_through: Option<Person>,
     /// Since when there is something under way without a direct link.
     pub(super) indirect_since: Option<u64>,
     /// A dial of the reader was in vain.
@@ -86,6 +88,7 @@ impl Talk {
             tries: 0,
             retry_at: 0,
             floods_until: 0,
+            learned: None,
             way: None,
             told_through: None,
             indirect_since: None,

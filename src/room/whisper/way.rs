@@ -1,7 +1,7 @@
 //! The way of a whisper: which link leads to its reader, and what a relay does.
 //!
-//! A link to the reader is the best way. Else its posts show the way, as a bridge learns: back over the link that brought
-//! the newest of them first. A relay sees addressee and size; it takes one off the hops, and drops what it has no way
+//! A link to the reader is the best way. Else what it whispers shows the way, and its posts do, as a bridge learns: back
+//! over the link that brought the newest of them first. A relay sees addressee and size; it takes one off the hops, and drops what it has no way
 //! for. What goes over all links is passed on once by each node, and straight to the reader by who is linked to it.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -57,12 +57,16 @@ impl Room {
 
     /// How something goes to a reader now.
     pub(super) fn way_to(&self, id: Id, target: FeedId) -> Way {
-        let floods = self.whispers.talks.get(&id).is_some_and(|talk| self.now.mono < talk.floods_until);
-        match self.next_hop(&target, None) {
-            Some(link) if self.link_to(&target) == Some(link) => Way::Direct,
-            Some(link) if !floods => Way::Through(link),
-            _ => Way::Flood,
+        let talk = self.whispers.talks.get(&id);
+        if self.link_to(&target).is_some() {
+            return Way::Direct;
         }
+        if talk.is_some_and(|talk| self.now.mono < talk.floods_until) {
+            return Way::Flood;
+        }
+        let learned =
+            talk.and_then(|talk| talk.learned).filter(|link| self.links.get(link).is_some_and(Link::is_ready));
+        learned.or_else(|| self.next_hop(&target, None)).map_or(Way::Flood, Way::Through)
     }
 
     /// Seals something and sends it, along a way or as `way_to` has it.
@@ -82,12 +86,11 @@ impl Room {
 
     /// Answers what has come, over all links if it came so.
     pub(super) fn answer_whisper(&mut self, back: Return, key: &SealingKey, content: &Content, out: &mut Vec<Output>) {
-        let way = match self.next_hop(&back.session, None) {
-            Some(link) if self.link_to(&back.session) == Some(link) => Way::Direct,
-            _ if back.flood => Way::Flood,
-            Some(link) => Way::Through(link),
-            // It came from there, whoever that is.
-            None => Way::Through(back.link),
+        let came_over = Some(back.link).filter(|link| self.links.get(link).is_some_and(Link::is_ready));
+        let way = match came_over.or_else(|| self.next_hop(&back.session, None)) {
+            _ if self.link_to(&back.session).is_some() => Way::Direct,
+            Some(link) if !back.flood => Way::Through(link),
+            _ => Way::Flood,
         };
         self.seal_and_send(back.session, key, content, Some(way), out);
     }
@@ -141,6 +144,9 @@ impl Room {
             let from = opened.from;
             if from == self.me.author {
                 return;
+            }
+            if let Some(talk) = self.whispers.talks.get_mut(&from) {
+                talk.learned = Some(link);
             }
             let session = match &opened.content {
                 Content::Text(text) => text.stream,
@@ -210,12 +216,10 @@ impl Room {
             Some(Way::Flood) | None => return,
         };
         let to = talk.person.clone();
-        let is_news = match &talk.told_through {
-            None => through.is_some(),
-            Some(told) => told.as_ref().map(|person| person.id) != through.as_ref().map(|person: &Person| person.id),
-        };
+        let carrier = |through: &Option<Person>| through.as_ref().map(|person| person.id);
+        let is_news = carrier(&talk.told_through) != carrier(&through);
         if let Some(talk) = self.whispers.talks.get_mut(&id).filter(|_| is_news) {
-            talk.told_through = Some(through.clone());
+            talk.told_through.clone_from(&through);
             self.local.notice(Event::Way { to, through });
         }
     }

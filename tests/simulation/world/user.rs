@@ -151,10 +151,12 @@ impl World {
         if self.now < self.nodes[node].unread_until {
             return;
         }
+        let mut is_taken = false;
         while let Some(event) = self.nodes[node].room.as_mut().and_then(Room::next_event) {
             if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
                 eprintln!("{:>8} n{node} sees {event:?}", self.now);
             }
+            is_taken = true;
             self.digest.note_event(node, &event);
             let shown = &mut self.nodes[node].shown;
             match event {
@@ -198,7 +200,7 @@ impl World {
                 _ => {}
             }
         }
-        if self.nodes[node].room.as_ref().is_some_and(Room::owes_answers) {
+        if is_taken && self.nodes[node].room.as_ref().is_some_and(Room::owes_answers) {
             self.input(node, Input::Shown);
         }
     }
