@@ -58,7 +58,7 @@ Exit codes:
   1  a network or run-time failure
   2  wrong usage or configuration
   3  no peer was reached
-  4  not confirmed by all; who lacks something is told on stderr
+  4  not confirmed by all, or by WHO with --to; who lacks something is told on stderr
   5  refused by every peer";
 
 /// The command line.

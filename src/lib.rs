@@ -49,6 +49,8 @@
 //! - What is signed is what is sent: relays pass on the bytes that they received.
 //! - Every link is encrypted unless both ends asked for the clear, and an identity is bound to the link on which it
 //!   speaks. Strangers cost a bounded number of threads, bytes and moments.
+//! - What is private is read by its addressee alone: it is sealed before the room sends it, opened in no other node, and
+//!   kept on disk as it was sealed. It counts as delivered once it was shown, and that is remembered.
 //! - Text of others reaches a terminal only through [`console::filter`]. JSON has the exact text.
 //! - A disk that is slow, full or gone costs the chat nothing: what waits for it waits in the log.
 //! - Dependencies point one way: `console`, `history` and `daemon` know `room`, `room` knows `wire`, `wire` knows
@@ -95,6 +97,16 @@
 //! | mention | the own nick, as a word in what others say |
 //! | contact | somebody kept by key, with nick and addresses; verified: the keys were compared by people |
 //! | ignored, refused | of a key: nothing of it is shown, for good; in this run, as it came under a verified contact's name |
+//! | whisper | something private, from one identity to another: its reader |
+//! | envelope | the record that carries it: addressee, hops, and what is sealed |
+//! | sealing key | what whispers to an identity are sealed to; stands in its joins |
+//! | content | what is inside: a text, a receipt, a ping … |
+//! | stream | what one session whispers to one reader, numbered 1, 2, 3 … |
+//! | receipt | a reader's word up to where it has shown a stream: `heard` |
+//! | talk | all that this node whispers to one reader, until there is a receipt |
+//! | letter | a whisper that waits on the disk |
+//! | way | how a whisper goes: over a link to its reader, through a peer, or over all links, as a flood |
+//! | probe | a question whether, or over whom, somebody is reached: ping, trace |
 //! | event | what the room tells the person or script in front of it |
 //!
 //! # The modules, in reading order
@@ -104,14 +116,16 @@
 //!    line that people pass on is written. [`secret`]: what closes a room. [`ticket`]: what opens it.
 //! 3. [`wire`]: bytes, no threads. [`wire::frame`] finds frames, [`wire::record`] gives them their meaning and
 //!    signs and checks them, [`wire::end`] lists why links end, [`wire::secure`] makes a link out of a
-//!    connection: the handshake, and the encrypted stream of bytes as two halves.
+//!    connection: the handshake, and the encrypted stream of bytes as two halves, [`wire::seal`] seals whispers for one
+//!    reader and opens them.
 //! 4. [`room`]: the core. [`room::event`] is what users see and want, [`room::intake`] what readers do with a
 //!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
 //!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
 //!    vanished), `away` (who says that nobody sits there), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
-//!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for); and the state they work on, `log`, `links`, `roster`, `overlay`
+//!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for), `whisper` (what is private; in it `talk`, what waits for one reader, `hearing`, how
+//!    far others' streams were shown, `way`, which link leads there and what a relay does, `letters`, what outlives a run, `probe`); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
 //!    `place` (how many may be in their handshakes), `dial`.
@@ -122,7 +136,7 @@
 //! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier
 //!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. The console asks them.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
-//!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `month`, `line` and `back` (files, their lines, and those from the
+//!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `letters` (whispers that wait, and up to where others' were shown), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
 //! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.

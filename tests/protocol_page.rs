@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use curve25519_dalek::MontgomeryPoint;
 use hobnob::identity::Identity;
 use hobnob::limits;
 use hobnob::secret::{RoomKey, RoomSecret};
@@ -18,9 +19,10 @@ use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
 use hobnob::wire::record::{
-    Ack, Beat, Body, Channel, Claim, Control, Domain, Draft, Entry, FeedId, Handover, Header, Hello, Mode, Nick, Post,
-    Record, VERSION,
+    Ack, Beat, Body, Channel, Claim, Control, Domain, Draft, Entry, Envelope, FeedId, Handover, Header, Hello, Mode,
+    Nick, Post, Record, Sealed, Trace, VERSION,
 };
+use hobnob::wire::seal::{Chance, Content, NOISE_WHISPER, Sealer, Text};
 use hobnob::wire::secure::{NOISE, PREAMBLE_NOISE, PREAMBLE_PLAIN};
 use serde_json::Value;
 
@@ -28,6 +30,9 @@ const PAGE: &str = include_str!("../man/hobnob-protocol.7");
 
 const ROOM: &str = "lobby";
 const AT: u64 = 1_790_000_000_000;
+
+/// What ada's ephemeral key in the example comes from.
+const CHANCE: [u8; 32] = [7; 32];
 
 /// How wide examples are on the page.
 const COLUMNS: usize = 64;
@@ -61,8 +66,9 @@ fn worked() -> Post {
 fn posts() -> Vec<Post> {
     let addresses: [SocketAddr; 2] =
         ["192.0.2.7:4646".parse().expect("an address"), "[2001:db8::7]:4646".parse().expect("an address")];
+    let sealing = Some(sealer(&ada()).key());
     vec![
-        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None, sealing: None, away: None }),
+        post(1, false, &Draft::Join { addresses: &addresses, passing: false, rank: None, sealing, away: None }),
         worked(),
         post(3, false, &Draft::Say { text: "waves", action: true, part: false }),
         post(4, false, &Draft::Nick),
@@ -90,6 +96,47 @@ fn claim() -> Claim {
 
 fn beat() -> Beat {
     Beat::sign(claim(), 12, 9, &Domain::of_room(ROOM), &bob())
+}
+
+fn sealer(identity: &Identity) -> Sealer {
+    Sealer::new(identity, ROOM, &Domain::of_room(ROOM), Chance::from_seed(CHANCE))
+}
+
+/// What ada whispers to bob.
+fn whispered() -> Content {
+    let nick = Nick::new("ada").expect("a nick");
+    let text = "for your eyes".to_owned();
+    Content::Text(Text { stream: ada_feed().session, number: 1, at: AT + 9, nick, text, action: false, part: false })
+}
+
+fn sealed() -> Sealed {
+    sealer(&ada()).seal(bob().id(), &sealer(&bob()).key(), &whispered()).expect("it fits")
+}
+
+/// One of each kind.
+fn contents() -> Vec<Content> {
+    let (stream, session) = (ada_feed().session, 9_090);
+    vec![
+        whispered(),
+        Content::Heard { stream, number: 1 },
+        Content::Refused { stream, number: 2 },
+        Content::Begin { stream, number: 3, session },
+        Content::Ping { token: 31, session },
+        Content::Pong { token: 31 },
+    ]
+}
+
+/// The word for what is inside. A new one does not compile until the page has it.
+fn content_kind_of(content: &Content) -> &'static str {
+    match content {
+        Content::Text(_) => "text",
+        Content::Heard { .. } => "heard",
+        Content::Refused { .. } => "refused",
+        Content::Begin { .. } => "begin",
+        Content::Ping { .. } => "ping",
+        Content::Pong { .. } => "pong",
+        Content::Unknown => "unknown",
+    }
 }
 
 fn controls() -> Vec<Control> {
@@ -123,6 +170,20 @@ fn controls() -> Vec<Control> {
         Control::Handover(Handover::sign(claim(), ada_feed(), &Domain::of_room(ROOM), &bob())),
         Control::Probe {},
         Control::Follow { hub: Some(entry(bob_feed(), 3)) },
+        Control::Whisper(Envelope {
+            to: bob().id(),
+            session: bob_feed().session,
+            hops: 16,
+            flood: None,
+            sealed: sealed(),
+        }),
+        Control::Trace(Trace {
+            token: 31,
+            to: bob().id(),
+            session: bob_feed().session,
+            path: vec![author],
+            back: false,
+        }),
         Control::Exit { reason: End::Goodbye.word().to_owned(), text: End::Goodbye.text().to_owned() },
     ]
 }
@@ -145,6 +206,8 @@ fn type_of(control: &Control) -> &'static str {
         Control::Handover(_) => "handover",
         Control::Probe {} => "probe",
         Control::Follow { .. } => "follow",
+        Control::Whisper(_) => "whisper",
+        Control::Trace(_) => "trace",
         Control::Exit { .. } => "exit",
         Control::Unknown => "unknown",
     }
@@ -402,6 +465,94 @@ fn the_worked_secrets_and_tickets_add_up() {
 }
 
 #[test]
+fn the_worked_whisper_adds_up() {
+    let derived = |seed: [u8; 32]| blake3::derive_key("hobnob 1 sealing key", &seed);
+    let [ada_secret, bob_secret] = [0, 32].map(|first| derived(std::array::from_fn(|index| first + byte(index))));
+    let [ada_key, bob_key] = [ada(), bob()].map(|identity| sealer(&identity).key());
+    // The first key that is drawn.
+    let drawn = [CHANCE.as_slice(), &1_u64.to_le_bytes()].concat();
+    let ephemeral = blake3::derive_key("hobnob 1 whisper chance", &drawn);
+    let claim = blake3::hash(&[format!("hobnob sealing 1 {ROOM}\n").as_bytes(), &ada_key.0].concat());
+    let proof = ada().sign(claim.as_bytes());
+    let (id, content) = (ada().id(), serde_json::to_string(&whispered()).expect("JSON"));
+    let payload = format!(r#"{{"from":"{id}","proof":"{}","content":{content}}}"#, hex::encode(proof));
+    let prologue = format!("hobnob 1 whisper {} {ROOM}", bob().id());
+    let mut wrong = String::new();
+    check_block("worked-sealing-ada-secret", &hex::encode(ada_secret), &mut wrong);
+    check_block("worked-sealing-ada", &hex::encode(ada_key.0), &mut wrong);
+    check_block("worked-sealing-bob-secret", &hex::encode(bob_secret), &mut wrong);
+    check_block("worked-sealing-bob", &hex::encode(bob_key.0), &mut wrong);
+    check_block("worked-sealing-proof", &hex::encode(proof), &mut wrong);
+    check_block("worked-whisper-prologue", &prologue, &mut wrong);
+    check_block("worked-whisper-payload", &payload, &mut wrong);
+    check_block("worked-whisper-ephemeral", &hex::encode(ephemeral), &mut wrong);
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+    let Ok(Record::Control(Control::Whisper(envelope))) = Record::decode(&bytes_of("whisper"), Ending::Message) else {
+        panic!("the page has a whisper")
+    };
+    let opened = opened_by_hand(&envelope.sealed, &bob_secret, prologue.as_bytes());
+    assert_eq!(opened, (payload.into_bytes(), ada_key.0), "opened by what the page says alone");
+    let theirs = sealer(&bob()).open(&envelope.sealed).expect("it is for bob");
+    assert_eq!((theirs.from, theirs.key, theirs.content), (id, ada_key, whispered()));
+    for (secret, key) in [(ada_secret, ada_key), (bob_secret, bob_key)] {
+        assert_eq!(public_of(&secret), key.0);
+    }
+    let message = envelope.sealed.bytes().expect("base64");
+    assert_eq!(message.get(..32), Some(public_of(&ephemeral).as_slice()), "a message begins with its ephemeral key");
+    assert!(PAGE.contains(NOISE_WHISPER), "the page names the Noise protocol");
+}
+
+fn byte(index: usize) -> u8 {
+    u8::try_from(index).expect("32 of them")
+}
+
+fn public_of(secret: &[u8; 32]) -> [u8; 32] {
+    MontgomeryPoint::mul_base_clamped(*secret).to_bytes()
+}
+
+/// The payload, and the static key that it came with.
+fn opened_by_hand(sealed: &Sealed, secret: &[u8; 32], prologue: &[u8]) -> (Vec<u8>, [u8; 32]) {
+    let builder = snow::Builder::new(NOISE_WHISPER.parse().expect("a Noise protocol"));
+    let state = builder.local_private_key(secret).and_then(|builder| builder.prologue(prologue));
+    let mut state = state.and_then(snow::Builder::build_responder).expect("a key and a prologue");
+    let message = sealed.bytes().expect("base64");
+    let mut payload = vec![0; message.len()];
+    let count = state.read_message(&message, &mut payload).expect("sealed for this key");
+    payload.truncate(count);
+    (payload, state.get_remote_static().expect("X brings one").try_into().expect("32 bytes"))
+}
+
+#[test]
+fn every_content_of_a_whisper_and_its_fields_are_on_the_page() {
+    let (_, behind) = PAGE.split_once("\n.SH WHISPERS\n").expect("a section on whispers");
+    let (section, _) = behind.split_once("\n.SH ").expect("it is not the last one");
+    let mut wrong = String::new();
+    for content in contents() {
+        let kind = content_kind_of(&content);
+        let text = serde_json::to_string(&content).expect("JSON");
+        check_block(&format!("content-{kind}"), &text, &mut wrong);
+        let fields: Value = serde_json::from_str(&text).expect("JSON");
+        let fields = fields.as_object().expect("an object");
+        let names: Vec<&str> = fields.keys().map(String::as_str).filter(|name| *name != "kind").collect();
+        let (_, head) = section.split_once(&format!("\n.BR {kind} \" (")).expect("an entry for each kind");
+        let (listed, _) = head.split_once(')').expect("its fields");
+        let mut listed: Vec<&str> = listed.split(", ").filter(|name| !["action", "part"].contains(name)).collect();
+        listed.sort_unstable();
+        assert_eq!(listed, names, "{kind}");
+        for name in names {
+            assert!(section.contains(&format!("\n.B {name}\n")), "{kind} has a field {name}");
+        }
+        // What is inside is read as what it says.
+        let sealed = sealer(&ada()).seal(bob().id(), &sealer(&bob()).key(), &content).expect("it fits");
+        assert_eq!(sealer(&bob()).open(&sealed).expect("it is for bob").content, content);
+    }
+    assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
+    for field in ["from", "proof", "content"] {
+        assert!(section.contains(&format!("\n.B {field}\n")), "a payload has a field {field}");
+    }
+}
+
+#[test]
 fn every_record_kind_and_field_is_on_the_page() {
     let headings: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
     for (name, frame) in examples() {
@@ -416,8 +567,8 @@ fn every_record_kind_and_field_is_on_the_page() {
             }
         }
     }
-    for field in ["answer", "part"] {
-        assert!(PAGE.contains(&format!("\n.B {field}\n")), "a field that is left out where it is false: {field}");
+    for field in ["answer", "part", "rank", "flood", "back"] {
+        assert!(PAGE.contains(&format!("\n.B {field}\n")), "a field that may be left out: {field}");
     }
 }
 
@@ -540,6 +691,39 @@ fn every_bound_of_hub_mode_is_on_the_page_with_its_number() {
         ("a hub that was left", limits::DISTRUSTED_MS_MIN, "ms"),
         ("and up to", limits::DISTRUSTED_MS_MAX, "ms"),
         ("records about the hub, on a link", limits::LINK_ELECTION.burst, ""),
+    ]);
+}
+
+#[test]
+fn every_bound_of_whispers_is_on_the_page_with_its_number() {
+    let of = |count: usize| u64::try_from(count).expect("small");
+    check_bounds(&[
+        ("links of a whisper", limits::WHISPER_HOPS_MAX.into(), ""),
+        ("sealed letters of a whisper", of(limits::SEALED_TEXT_BYTES_MAX), "bytes"),
+        ("a payload", of(limits::WHISPER_PLAIN_BYTES_MAX), "bytes"),
+        ("text of a whisper, as encoded", of(limits::WHISPER_TEXT_BYTES_MAX), "bytes"),
+        ("whispers under way to a reader", of(limits::WHISPERS_UNDER_WAY_MAX), ""),
+        ("of so many sealed letters", of(limits::WHISPERS_UNDER_WAY_BYTES_MAX), "bytes"),
+        ("of which are sent again", of(limits::WHISPERS_AGAIN_MAX), ""),
+        ("a receipt", limits::RECEIPT_MS_MAX, "ms"),
+        ("between two tries, and up to", limits::WHISPER_PAUSE_MS_MAX, "ms"),
+        ("over all links for", limits::WHISPER_FLOODS_MS, "ms"),
+        ("whispers waiting for a reader", of(limits::WHISPERS_WAITING_MAX), ""),
+        ("for all readers", of(limits::WHISPERS_WAITING_BYTES_MAX), "bytes"),
+        ("a whisper waits for", limits::WHISPER_AGE_MS_MAX, "ms"),
+        ("a stream is remembered for", limits::WHISPER_REMEMBERED_MS, "ms"),
+        ("streams of a sender", of(limits::WHISPER_STREAMS_PER_SENDER_MAX), ""),
+        ("of all senders", of(limits::WHISPER_STREAMS_MAX), ""),
+        ("whispers before their turn, of a sender", of(limits::WHISPERS_EARLY_MAX), ""),
+        ("whispers not shown yet", of(limits::WHISPERS_UNSHOWN_BYTES_MAX), "bytes"),
+        ("numbers of floods", of(limits::FLOODS_REMEMBERED_MAX), ""),
+        ("KiB of whispers on a link", limits::LINK_WHISPERS.burst, ""),
+        ("which are forgiven within", limits::LINK_WHISPERS.window_ms, "ms"),
+        ("KiB of whispers over all links", limits::LINK_FLOODS.burst, ""),
+        ("which are forgiven within", limits::LINK_FLOODS.window_ms, "ms"),
+        ("traces on a link", limits::LINK_TRACES.burst, ""),
+        ("which are forgiven within", limits::LINK_TRACES.window_ms, "ms"),
+        ("a ping or trace without an answer", limits::PROBE_MS_MAX, "ms"),
     ]);
 }
 

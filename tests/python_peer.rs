@@ -1,6 +1,7 @@
 //! Promise: `man/hobnob-protocol.7` is enough to write a peer. Checked with one in Python, `tests/peer`, which was
 //! written from that page and has no code of ours: it chats with real hobnobs, encrypted and in the clear, and both
-//! sides hear every line once and in order, acknowledge, find each other again and part with a goodbye.
+//! sides hear every line once and in order, what is whispered, too, acknowledge, find each other again and part with a
+//! goodbye.
 //!
 //! It needs `python3` with its venv module and, the first time, `PyPI`. Where these are missing the tests say on stderr
 //! that they were skipped; where `CI` is `true` they fail instead.
@@ -204,6 +205,53 @@ fn a_pipe_is_confirmed_once_the_peer_in_python_acknowledges() {
 
     pia.signal(Signal::SIGCONT);
     pia.wait_for_said("unheard", &said_by_pia(&["anybody?"]));
+}
+
+/// What somebody was told in private by a nick, line by line.
+fn whispered_by(events: &[Value], nick: &str) -> Vec<String> {
+    let told = events.iter().filter(|event| event["event"] == "whisper" && event["from"]["nick"] == nick);
+    told.flat_map(|event| event["text"].as_str().expect("a text").split('\n').map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_peer_in_python_is_whispered_to_and_whispers_back_through_a_node_that_hears_nothing() {
+    if !can_run() {
+        return;
+    }
+    let node = chatting("node", &[]);
+    let addr = node.addr();
+    let mut bob = undialable("bob", &["--commands", &addr]);
+    let mut pia = pia(&["--to", "bob", &addr]);
+    bob.wait_for_member("joined", "pia");
+
+    bob.say("/msg pia for your eyes: <MSGENCD> \u{1f4a1}");
+    let told = said_by_pia(&["for your eyes: <MSGENCD> \u{1f4a1}"]);
+    pia.wait_for("the whisper", |event| event["event"] == "whisper" && event["text"] == told[0]);
+    let delivered = wait_for_event(&bob, "delivered");
+    assert_eq!(delivered["to"]["nick"], "pia");
+    bob.say("/ping pia");
+    assert!(wait_for_event(&bob, "pong")["ms"].is_u64(), "{}", bob.told());
+    bob.say("/trace pia");
+    let trace = wait_for_event(&bob, "trace");
+    assert_eq!([&trace["hops"], &trace["path"][1]["nick"]], [&Value::from(2), &Value::from("node")], "{trace}");
+
+    let lines = lines_of("pipe", 0..2_000);
+    let mut pipe = piping("pipe", &["--to", "pia", &addr]);
+    pipe.say_all(&lines);
+    pipe.end_input();
+    assert_eq!(pipe.exit_code(), 0, "{}", pipe.told());
+    assert_eq!(whispered_by(&pia.events(), "pipe"), lines, "all was shown before it was confirmed, once and in order");
+
+    let long = "<\u{e9}\"x".repeat(10_000);
+    let back = [lines_of("back", 0..500), vec![long]].concat();
+    pia.say_all(&back);
+    pia.end_input();
+    assert_eq!(pia.exit_code(), 0, "{}", pia.told());
+    assert_eq!(whispered_by(&pia.events(), "bob"), told);
+    let heard = whispered_by(&bob.finish(), "pia").concat();
+    assert_eq!(heard, back.concat(), "bob has shown it all");
+    let overheard = node.finish().into_iter().find(|event| event["event"] == "whisper" || event["event"] == "say");
+    assert_eq!(overheard, None);
 }
 
 #[test]

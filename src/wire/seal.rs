@@ -306,7 +306,12 @@ impl Sealer {
         let key = state.get_remote_static().and_then(|key| key.try_into().ok()).map(SealingKey);
         let key = key.ok_or(SealError::Unproved)?;
         let text = plain.get(..count).and_then(|plain| std::str::from_utf8(plain).ok()).ok_or(SealError::Closed)?;
-        let Inside { from, proof, content } = serde_json::from_value(strict::parse(text, 0)?)?;
+        let value = strict::parse(text, 0)?;
+        // An array of the same values is something else to other readers.
+        if !value.is_object() || !value.get("content").is_some_and(serde_json::Value::is_object) {
+            return Err(SealError::Bounds("content"));
+        }
+        let Inside { from, proof, content } = serde_json::from_value(value)?;
         if !from.verify(claim(&self.sealing, &key).as_bytes(), &proof.0) {
             return Err(SealError::Unproved);
         }

@@ -189,6 +189,17 @@ class Link:
             if number > self.node.have(key):
                 self.want(key)
 
+    def hear_whisper(self, record, _frame):
+        if self.state == "ready":
+            self.node.whispers.hear(record)
+
+    def hear_trace(self, record, _frame):
+        """One that asks for this node goes back; it leads to nobody else."""
+        path = field(record, "path", list)
+        asked = (field(record, "to", str), field(record, "session", int)) == self.node.feed_key
+        if asked and path and path[-1] == self.peer_key[0] and not field(record, "back", bool, False):
+            self.send(record | {"path": [*path, self.node.id], "back": True})
+
     # Sending the own feed (step 5)
 
     def hear_want(self, record, _frame):

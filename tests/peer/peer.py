@@ -1,16 +1,16 @@
 """A peer of hobnob, written from man/hobnob-protocol.7 and nothing else.
 
-    python3 peer.py [--room ROOM] [--room-key-file FILE] [--nick NICK] [--plaintext] HOST:PORT
+    python3 peer.py [--room ROOM] [--room-key-file FILE] [--nick NICK] [--to NICK] [--plaintext] HOST:PORT
 
 It is the page's A SMALL PEER: it dials one node, passes nothing on and keeps its own posts only. Lines of
-stdin are said. What happens is told on stdout, one JSON object a line. At the end of stdin it waits until all
+stdin are said, with --to to that one alone; what others whisper to it is shown and confirmed. What happens is told on stdout, one JSON object a line. At the end of stdin it waits until all
 who are present have acknowledged its words, and leaves. When its link breaks it dials again.
 
 Exit codes: 0 all is confirmed; 1 the link ended, and dialling again did not help; 4 not confirmed by all;
 5 refused. Words in capitals are sections of the page.
 
-The files, bottom up: wire.py is bytes, roomkey.py room secrets, room.py one node's view of the room, link.py one
-link.
+The files, bottom up: wire.py is bytes, roomkey.py room secrets, whisper.py what is private, room.py one node's view of
+the room, link.py one link.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from wire import Connection, LinkEnded, encode
 
 # BOUNDS
 TEXT_BYTES_MAX = 64512
+WHISPER_TEXT_BYTES_MAX = 47104
 GOODBYE_SECS = 1.4
 
 # This peer's own choices.
@@ -42,7 +43,8 @@ REFUSALS = {"version", "room", "mode", "host-key", "plaintext", "secret", "clock
 class Input:
     """stdin, cut into texts for says: whole lines that one read brings are said together."""
 
-    def __init__(self):
+    def __init__(self, bytes_max):
+        self.bytes_max = bytes_max
         self.rest = b""
         self.ended = False
 
@@ -56,13 +58,14 @@ class Input:
         self.rest += data
         end = len(self.rest) if self.ended else self.rest.rfind(b"\n") + 1
         lines, self.rest = self.rest[:end], self.rest[end:]
-        return list(cut_text(lines.decode(errors="replace").removesuffix("\n"))) if lines else []
+        text = lines.decode(errors="replace").removesuffix("\n")
+        return list(cut_text(text, self.bytes_max)) if lines else []
 
 
-def cut_text(text):
-    """Pieces that fit a say; one that ends inside of a line is marked `part`."""
-    while not fits_say(text):
-        piece = text[: longest_fitting(text)]
+def cut_text(text, bytes_max):
+    """Pieces that fit; one that ends inside of a line is marked `part`."""
+    while not fits(text, bytes_max):
+        piece = text[: longest_fitting(text, bytes_max)]
         line_end = piece.rfind("\n")
         if line_end >= 0:
             yield text[:line_end], False
@@ -73,12 +76,12 @@ def cut_text(text):
     yield text, False
 
 
-def fits_say(text):
-    return len(encode(text)) - 2 <= TEXT_BYTES_MAX
+def fits(text, bytes_max):
+    return len(encode(text)) - 2 <= bytes_max
 
 
-def longest_fitting(text):
-    return bisect.bisect_left(range(1, TEXT_BYTES_MAX + 1), True, key=lambda end: not fits_say(text[:end]))
+def longest_fitting(text, bytes_max):
+    return bisect.bisect_left(range(1, bytes_max + 1), True, key=lambda end: not fits(text[:end], bytes_max))
 
 
 def run_link(node, said, link, linger):
@@ -91,7 +94,7 @@ def run_link(node, said, link, linger):
             link.read()
         if said in readable:
             for text, part in said.read():
-                node.say(text, part)
+                (node.whispers.whisper if node.whispers.is_for_one() else node.say)(text, part)
         link.tick()
         node.tick()
         if said.ended and link.state == "ready":
@@ -104,8 +107,8 @@ def tell_outcome(node):
     confirmed = node.is_confirmed()
     for author, session in node.unconfirmed_by():
         tell("unconfirmed", id=author, session=session)
-    if confirmed and node.says:
-        tell("delivered", posts=node.says)
+    if confirmed and (node.says or node.whispers.last):
+        tell("delivered", posts=node.says or node.whispers.last)
     return confirmed
 
 
@@ -160,6 +163,7 @@ def parse_arguments():
     parser.add_argument("--room", default="lobby")
     parser.add_argument("--room-key-file", metavar="FILE")
     parser.add_argument("--nick", default="pia")
+    parser.add_argument("--to", metavar="NICK")
     parser.add_argument("--plaintext", action="store_true")
     parser.add_argument("--linger", type=float, default=10, metavar="SECS")
     return parser.parse_args()
@@ -171,7 +175,9 @@ def main():
     if arguments.room_key_file:
         with open(arguments.room_key_file, newline="", encoding="utf-8") as file:
             secret = secret_of(file.read(), arguments.room)
-    node, said = Node(arguments.room, arguments.nick), Input()
+    node = Node(arguments.room, arguments.nick)
+    node.whispers.nick = arguments.to
+    said = Input(WHISPER_TEXT_BYTES_MAX if arguments.to else TEXT_BYTES_MAX)
     while node.unlinked_for() < DIAL_AGAIN_SECS:
         end = one_link(node, said, arguments, secret)
         if isinstance(end, int):

@@ -9,10 +9,12 @@ import time
 
 from nacl.signing import SigningKey
 
+from whisper import Whispers
 from wire import INTEGER_MAX, LinkEnded, decode, feed_of, field, is_signed, sign_frame, wall_ms
 
 # BOUNDS
 WINDOW_BYTES = 262144
+WHISPERS_MAX = 250
 POST_AGE_MS_MAX = 604_800_000
 POST_AHEAD_MS_MAX = 86_400_000
 CLOCK_PUSHED_MS_MAX = 120_000
@@ -39,6 +41,7 @@ class Feed:
         self.have = 0
         self.first = 1
         self.nick = None
+        self.sealing = None
         self.newest_ms = 0
         self.joined = 0
         self.left = False
@@ -135,6 +138,7 @@ class Node:
         self.link = None
         self.watches = {}
         self.roster_complete = False
+        self.whispers = Whispers(self, tell)
         self.join()
 
     @property
@@ -166,7 +170,7 @@ class Node:
             self.link.serve()
 
     def join(self):
-        self.post("join", {"addresses": [], "passing": True})
+        self.post("join", {"addresses": [], "passing": True, "sealing": self.whispers.sealer.public})
 
     def say(self, text, part):
         if self.first_say is None:
@@ -191,10 +195,14 @@ class Node:
         ]
 
     def is_confirmed(self):
-        """Whether at least one session is present, and all that are hold what was said."""
+        """Whether at least one session is present, and all that are hold what was said; or the one that it is for."""
+        if self.whispers.is_for_one():
+            return not self.whispers.unconfirmed
         return self.first_say is None or bool(self.roster.sessions()) and not self.unconfirmed_by()
 
     def may_say(self):
+        if self.whispers.is_for_one():
+            return self.whispers.find_reader() and len(self.whispers.unconfirmed) < WHISPERS_MAX
         return self.roster_complete and self.unconfirmed_bytes() < WINDOW_BYTES
 
     # The posts of others
@@ -214,7 +222,9 @@ class Node:
             return False
         self.seen_at = max(self.seen_at, at)
         feed.appended(number, at, nick, kind)
-        if kind == "say":
+        if kind == "join":
+            feed.sealing = field(body, "sealing", str, None)
+        elif kind == "say":
             self.show_say(author, nick, body)
         elif kind == "lost":
             self.hear_lost(feed_of(body), field(body, "last", int))
@@ -278,5 +288,6 @@ class Node:
             self.join()
         if self.unconfirmed_by() and now - self.marked > UNANSWERED_SECS:
             self.post("mark", {}, ack=True)
+        self.whispers.tick()
         self.look_for_the_vanished()
         self.roster.tell_changes(self.id)

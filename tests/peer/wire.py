@@ -53,7 +53,15 @@ def encode(value):
 
 
 def decode(frame):
-    """The object in a frame, or the link ends with bad-record."""
+    """The record in a frame, or the link ends with bad-record."""
+    record = decode_object(frame)
+    if not isinstance(record.get("type"), str):
+        raise LinkEnded("bad-record")
+    return record
+
+
+def decode_object(text):
+    """An object in JSON as strict as the page's."""
 
     def unique(pairs):
         if len(dict(pairs)) != len(pairs):
@@ -64,13 +72,13 @@ def decode(frame):
         raise ValueError(f"{word} is not JSON")
 
     try:
-        record = json.loads(frame.decode(), object_pairs_hook=unique, parse_constant=constant)
-        check_value(record, 1)
+        value = json.loads(text.decode(), object_pairs_hook=unique, parse_constant=constant)
+        check_value(value, 1)
     except (ValueError, RecursionError):
         raise LinkEnded("bad-record") from None
-    if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+    if not isinstance(value, dict):
         raise LinkEnded("bad-record")
-    return record
+    return value
 
 
 def check_value(value, level):

@@ -1,12 +1,13 @@
 //! Promise: a record means the same to everybody who reads it, or ends the link. Every kind goes there
 //! and back; then everything that two readers could see differently is refused: repeated keys, levels
 //! past the bound, wrong types, numbers past 2^53 - 1, half surrogates, padding, altered bytes. What
-//! a later version may add is skipped. And no bytes at all make the reader panic.
+//! a later version may add is skipped. What is sealed is opened by its reader alone. And no bytes at all make the reader panic.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod layout;
 mod meaning;
+mod sealed;
 
 use hobnob::identity::Identity;
 use hobnob::wire::frame::Ending;

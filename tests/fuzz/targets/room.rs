@@ -1,6 +1,6 @@
 //! Two honest rooms, and strangers at one of them who do what the input says, with keys of their own: whatever they do, the
-//! honest link stays, what the two say is shown once and in order, and what a room keeps is bounded. In hub mode one of the
-//! two is the hub at first, and the strangers claim to be it: once they are gone, it is one of the two again.
+//! honest link stays, what the two say and whisper is shown once and in order, and what a room keeps is bounded. In hub
+//! mode one of the two is the hub at first, and the strangers claim to be it: once they are gone, it is one of the two again.
 //!
 //! The input: what the room is, and what happens, step by step.
 
@@ -8,21 +8,22 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hobnob::identity::Id;
 use hobnob::limits::{
     FRAME_BYTES_MAX, NUMBER_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, RANK_DEFAULT, TICK_MS,
     WAITING_BYTES_TOTAL_MAX,
 };
-use hobnob::room::event::{Command, Event, Said};
+use hobnob::room::event::{Command, Event, Person, Said, Whom};
 use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{Config, DialFailure, DialId, Input, LinkId, Now, Output, Reach, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending};
 use hobnob::wire::record::{
-    Ack, Beat, Channel, Claim, Control, Draft, Entry, FeedId, Handover, Header, Hello, Mode, Nick, Post, VERSION,
-    is_post,
+    Ack, Beat, Channel, Claim, Control, Draft, Entry, Envelope, FeedId, Handover, Header, Hello, Mode, Nick, Post,
+    Sealed, Trace, VERSION, is_post,
 };
-use hobnob::wire::seal::Chance;
+use hobnob::wire::seal::{Chance, Content, Sealer, Text};
 
 use super::{Bytes, identity, lobby, sealed_post};
 
@@ -66,6 +67,9 @@ struct Node {
     /// What it has said, and what it has shown of the other.
     said: Vec<String>,
     heard: Vec<String>,
+    /// The same of what is private.
+    whispered: Vec<String>,
+    confided: Vec<String>,
     /// What it has sent over the honest link.
     sent: VecDeque<Frame>,
 }
@@ -150,7 +154,17 @@ impl World {
                 }
             }
             let channel = Channel { hash: [1; 32], dialler: seed == 2 };
-            Node { room, feed, channel, seen, said: Vec::new(), heard: Vec::new(), sent: VecDeque::new() }
+            Node {
+                room,
+                feed,
+                channel,
+                seen,
+                said: Vec::new(),
+                heard: Vec::new(),
+                whispered: Vec::new(),
+                confided: Vec::new(),
+                sent: VecDeque::new(),
+            }
         };
         let nodes = vec![node(1, "bob", of_bob), node(2, "alice", of_alice)];
         let mut world = Self {
@@ -237,6 +251,10 @@ impl World {
         while let Some(event) = self.nodes[node].room.next_event() {
             match event {
                 Event::Said { post, .. } if post.feed == other => self.nodes[node].heard.push(post.text()),
+                Event::Whispered(whisper) if !whisper.mine && whisper.from.id == other.author => {
+                    self.nodes[node].confided.push(whisper.text.clone());
+                }
+                Event::Unheard { to, .. } => assert!(to.id != other.author, "an honest one takes what is whispered"),
                 Event::Lost { member, .. } | Event::Left { member, .. } => {
                     assert!(member.id != other.author, "who is here is not gone");
                 }
@@ -293,10 +311,18 @@ impl World {
         self.input(node, Input::Command(Command::Say(Said { text, ..Said::default() })));
     }
 
+    fn whisper(&mut self, node: usize, bytes: usize) {
+        let text = format!("{} {}", self.nodes[node].whispered.len(), "x".repeat(bytes));
+        self.nodes[node].whispered.push(text.clone());
+        let reader = Person { id: self.nodes[1 - node].feed.author, nick: Nick::new("reader").expect("a nick") };
+        let said = Said { text, ..Said::default() };
+        self.input(node, Input::Command(Command::Whisper(Whom::Known(reader, None), said)));
+    }
+
     // ---- the strangers --------------------------------------------------------------------------
 
     fn step(&mut self, input: &mut Bytes<'_>) {
-        match input.below(16) {
+        match input.below(17) {
             0 | 1 => self.come(input),
             2 => {
                 let ticks = 1 + input.below(64);
@@ -311,7 +337,8 @@ impl World {
             9 => self.acknowledge(input),
             10 => self.sealed(input),
             11..=13 => self.post(input),
-            _ => self.control(input),
+            14 | 15 => self.control(input),
+            _ => self.private(input),
         }
         self.settle();
     }
@@ -531,6 +558,52 @@ impl World {
         }
     }
 
+    /// What the honest two whisper; and whispers and traces of strangers, to anybody, sealed for bob by themselves or not
+    /// at all.
+    fn private(&mut self, input: &mut Bytes<'_>) {
+        let kind = input.below(4);
+        if kind == 0 {
+            return self.whisper(input.below(2), input.pick(&[0, 10, 1_000, 20_000]));
+        }
+        let Some(link) = self.link(input) else { return };
+        let FeedId { author: to, session } = self.feed(input);
+        let control = if kind == 1 {
+            let path = (0..=input.below(17)).map(|_| self.feed(input).author).collect();
+            Control::Trace(Trace { token: 1 + u64::from(input.byte()), to, session, path, back: input.byte() % 2 == 1 })
+        } else {
+            let sealed = if kind == 2 { Sealed::of(input.chunk()) } else { self.sealed_for(to, input) };
+            let hops = 1 + input.byte() % 16;
+            let flood = Some(u64::from(input.byte())).filter(|number| *number > 0);
+            Control::Whisper(Envelope { to, session, hops, flood, sealed })
+        };
+        for _ in 0..input.pick(&[1, 1, 1, 40]) {
+            self.hear(link, &control.encode());
+        }
+    }
+
+    /// Any content, in a stranger's name.
+    fn sealed_for(&self, to: Id, input: &mut Bytes<'_>) -> Sealed {
+        let sealer = |key: u8| Sealer::new(&identity(key), "lobby", &lobby(), Chance::from_seed([key; 32]));
+        let feed = self.nodes[input.below(2)].feed;
+        let stream = input.pick(&[1, 2, 3, 1_001, 1_002, NUMBER_MAX]);
+        let number = input.pick(&[1, 1, 2, 3, 4, 200, 0, NUMBER_MAX - 1, NUMBER_MAX, u64::MAX]);
+        let (session, token) = (feed.session, u64::from(input.byte()));
+        let content = match input.below(7) {
+            0 => Content::Heard { stream, number },
+            1 => Content::Refused { stream, number },
+            2 => Content::Begin { stream, number, session },
+            3 => Content::Ping { token, session },
+            4 => Content::Pong { token },
+            _ => {
+                let at = input.pick(&[self.now.wall, self.now.wall + 30 * HOUR, self.now.wall - 200 * HOUR, 0]);
+                let (nick, text) = (Nick::new("eve").expect("a nick"), "y".repeat(input.pick(&[1, 30, 40_000])));
+                Content::Text(Text { stream, number, at, nick, text, action: false, part: input.byte() % 4 == 3 })
+            }
+        };
+        let reader = sealer(if to == self.nodes[BOB].feed.author { 1 } else { 2 }).key();
+        sealer(10 + input.byte() % 3).seal(to, &reader, &content).expect("it fits")
+    }
+
     fn post(&mut self, input: &mut Bytes<'_>) {
         let Some(link) = self.link(input) else { return };
         let key = identity(10 + input.byte() % 3);
@@ -611,6 +684,8 @@ impl World {
         }
         for node in [BOB, ALICE] {
             assert!(self.nodes[node].heard == self.nodes[1 - node].said, "all is shown, once and in order");
+            assert!(self.nodes[node].confided == self.nodes[1 - node].whispered, "so is what is private");
+            assert_eq!(self.nodes[node].room.whispers_waiting(), 0, "and confirmed");
         }
     }
 
