@@ -39,8 +39,7 @@ fn room(world: &mut World, rng: &mut Rng, nodes: usize) {
     let free = rng.below(2) == 0;
     world.keeps_one_in = 1;
     for index in 0..nodes {
-        let mut named: Vec<usize> =
-            (0..1 + rng.below(2)).filter(|_| index > 0).map(|_| pick(rng, index.max(1))).collect();
+        let mut named: Vec<usize> = (0..=rng.below(2)).filter(|_| index > 0).map(|_| pick(rng, index.max(1))).collect();
         named.dedup();
         let reach = match rng.below(3) {
             0 if free && index > 0 => Reach::Undialable,
