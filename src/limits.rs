@@ -745,11 +745,12 @@ pub const WHISPERS_EARLY_MAX: usize = 2 * WHISPERS_UNDER_WAY_MAX;
 /// Whispers that wait for a slow terminal or reader of stdout, in bytes. Beyond, what comes is dropped, and comes again.
 pub const WHISPERS_UNSHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Streams that a reader remembers of one sender, and of all. Beyond, those whose last whisper is oldest are forgotten.
-pub const WHISPER_STREAMS_PER_SENDER_MAX: usize = 32;
+/// Streams that a reader remembers of one sender, one for each run of it that has whispered, and of all. Beyond, those
+/// whose last whisper is oldest are forgotten, and what is no younger is refused in streams that are not known.
+pub const WHISPER_STREAMS_PER_SENDER_MAX: usize = SESSIONS_PER_AUTHOR_MAX;
 
 /// See `WHISPER_STREAMS_PER_SENDER_MAX`.
-pub const WHISPER_STREAMS_MAX: usize = 4_096;
+pub const WHISPER_STREAMS_MAX: usize = FEEDS_MAX;
 
 /// Numbers of floods that are remembered, to pass each on once.
 pub const FLOODS_REMEMBERED_MAX: usize = 4_096;

@@ -251,17 +251,18 @@ impl Room {
         let (now, linger_ms, said) = (self.now.mono, self.config.linger_ms, self.said);
         let reader = self.pipe_reader();
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
-        let waiting = reader.as_ref().map_or(0, |(_, waiting)| *waiting);
+        // Until it is found nothing can be said to it, and somebody gives up looking.
+        let Some((reader, waiting)) = reader else { return };
         let progress = said.saturating_sub(waiting as u64);
         if progress > confirmation.progress {
             (confirmation.progress, confirmation.progress_at) = (progress, now);
         }
-        if waiting == 0 {
-            self.local.notice(Event::Delivered { posts: said, members: usize::from(reader.is_some()) });
+        let is_over = waiting == 0 || now >= confirmation.progress_at + linger_ms;
+        if waiting == 0 && !self.whispers.has_failed() {
+            self.local.notice(Event::Delivered { posts: said, members: 1 });
             self.leave("", Outcome::Done, out);
-        } else if now >= confirmation.progress_at + linger_ms {
-            let missing = reader.map(|(person, _)| person).into_iter().collect();
-            self.local.notice(Event::Undelivered { missing });
+        } else if is_over {
+            self.local.notice(Event::Undelivered { missing: vec![reader] });
             self.leave("", Outcome::Unconfirmed, out);
         }
     }

@@ -50,8 +50,10 @@ pub(super) struct Whispers {
     /// Who whispered last, and with whom a private chat goes on.
     last: Option<Id>,
     partner: Option<Id>,
-    /// Whom all that is piped in is for, once found.
+    /// Whom all that is piped in is for, once found,
     pipe: Pipe,
+    /// and that some of it was not taken, or was given up.
+    has_failed: bool,
     /// What is to be kept,
     notes: Vec<Note>,
     /// the streams whose state is being kept, and under which token.
@@ -81,6 +83,7 @@ impl Whispers {
             last: None,
             partner: None,
             pipe: to.map_or(Pipe::Room, Pipe::Sought),
+            has_failed: false,
             notes: Vec::new(),
             keeping: None,
             next_token: 1,
@@ -110,6 +113,11 @@ impl Whispers {
         !matches!(self.pipe, Pipe::Room)
     }
 
+    /// Whether something was not taken, or was given up.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// How many whispers wait for their readers.
     fn waiting(&self) -> usize {
         self.talks.values().map(|talk| talk.queue.len()).sum()
@@ -134,9 +142,7 @@ impl Room {
             let talk = self.whispers.talks.entry(letter.to).or_insert_with(|| Talk::new(person, letter.key, now));
             talk.take_up(letter, now);
         }
-        for heard in &letters.heard {
-            self.whispers.hearing.take_up(heard);
-        }
+        self.whispers.hearing.take_up(&letters.heard);
     }
 
     // ---- who is meant ---------------------------------------------------------------------------
@@ -212,6 +218,7 @@ impl Room {
     /// Says something to one reader.
     pub(super) fn whisper(&mut self, whom: &Whom, said: &Said, out: &mut Vec<Output>) {
         if let Err(why) = self.try_whisper(whom, said, out) {
+            self.whispers.has_failed = true;
             self.local.notice(Event::Refused(why));
         }
     }
@@ -441,14 +448,14 @@ impl Room {
         match content {
             Content::Text(text) => self.text_arrived(from, text, back, out),
             Content::Begin { stream, number, session } => self.begin_arrived((from, stream), number, session, back),
-            Content::Heard { stream, number } => self.receipt_arrived(from, stream, number, out),
-            Content::Refused { stream, number } => self.refusal_arrived(from, stream, number, out),
+            Content::Heard { stream, number } => self.receipt_arrived((from, stream), number, back.link, out),
+            Content::Refused { stream, number } => self.refusal_arrived((from, stream), number, out),
             Content::Ping { token, .. } => {
                 if !self.whispers.shut_out.contains(&from) {
                     self.answer_whisper(back, &key, &Content::Pong { token }, out);
                 }
             }
-            Content::Pong { token } => self.pong_arrived(from, token),
+            Content::Pong { token } => self.pong_arrived(from, token, back.link),
             Content::Unknown => {}
         }
     }
@@ -456,8 +463,11 @@ impl Room {
     fn text_arrived(&mut self, from: Id, text: Text, back: Return, out: &mut Vec<Output>) {
         let id = (from, text.stream);
         let wall = self.now.wall;
+        let hearing = &self.whispers.hearing;
         let is_timely = text.at <= wall + POST_AHEAD_MS_MAX && text.at + WHISPER_AGE_MS_MAX + POST_AHEAD_MS_MAX > wall;
-        if self.whispers.shut_out.contains(&from) || !is_timely {
+        let is_taken = !self.whispers.shut_out.contains(&from) && is_timely && !hearing.was_forgotten(id, text.at);
+        // What was shown before is confirmed all the same.
+        if !is_taken && !hearing.was_shown(id, text.number) {
             let refused = Content::Refused { stream: text.stream, number: text.number };
             return self.answer_whisper(back, &back.key, &refused, out);
         }
@@ -475,6 +485,9 @@ impl Room {
         }
         self.queue_text(from, text);
         self.queue_early(id);
+        if let Some(talk) = self.whispers.talks.get_mut(&from) {
+            talk.learned = Some(back.link);
+        }
         self.keep_link_to(from, back.session);
     }
 
@@ -593,7 +606,7 @@ impl Room {
         }
     }
 
-    fn receipt_arrived(&mut self, from: Id, stream: u64, number: u64, out: &mut Vec<Output>) {
+    fn receipt_arrived(&mut self, (from, stream): StreamId, number: u64, link: LinkId, out: &mut Vec<Output>) {
         let now = self.now.mono;
         let Some(talk) = self.whispers.talks.get_mut(&from) else { return };
         let confirmed = talk.confirm(stream, number);
@@ -607,19 +620,17 @@ impl Room {
             return;
         }
         talk.progress(now);
+        talk.learned = Some(link);
         self.settled(from, &confirmed);
         self.talk_on(from, out);
     }
 
-    fn refusal_arrived(&mut self, from: Id, stream: u64, number: u64, out: &mut Vec<Output>) {
+    fn refusal_arrived(&mut self, (from, stream): StreamId, number: u64, out: &mut Vec<Output>) {
         let Some(talk) = self.whispers.talks.get_mut(&from) else { return };
-        // Not what was never asked.
-        if talk.queue.front().is_none_or(|first| first.stream != stream) {
-            return;
-        }
-        let refused = talk.confirm(stream, number);
+        // What came before it may well be shown.
+        let Some(refused) = talk.take(stream, number) else { return };
         talk.progress(self.now.mono);
-        self.gave_up(from, &refused, NotHeard::Refused);
+        self.gave_up(from, &[refused], NotHeard::Refused);
         self.talk_on(from, out);
     }
 
@@ -638,6 +649,7 @@ impl Room {
         let ids: Vec<String> =
             items.iter().map(|item| whisper_id(self.me.author, to, item.stream, item.number)).collect();
         if !ids.is_empty() {
+            self.whispers.has_failed = true;
             self.local.notice(Event::Unheard { to: person, ids, why });
         }
     }
@@ -717,9 +729,9 @@ impl Room {
     /// Says what was piped in to its reader.
     pub(super) fn say_to_reader(&mut self, said: &Said, out: &mut Vec<Output>) {
         let Pipe::Found(id) = self.whispers.pipe else { return };
-        if let Some(person) = self.talked_with(id) {
-            self.whisper(&Whom::Known(person, None), said, out);
-        }
+        // Found among those of whom there is a post, which may be forgotten since.
+        let person = self.talked_with(id).unwrap_or_else(|| nameless(id));
+        self.whisper(&Whom::Known(person, None), said, out);
     }
 
     /// How a pipe to one reader stands: who that is, and how many are not confirmed. `None` while it is sought.

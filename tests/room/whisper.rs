@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hobnob::limits::{
     LINK_FLOODS, LINK_TRACES, LINK_WHISPERS, PROBES_MAX, RECEIPT_MS_MAX, WHISPER_AGE_MS_MAX, WHISPER_HOPS_MAX,
-    WHISPERS_EARLY_MAX, WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_MAX,
+    WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX, WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_MAX,
 };
-use hobnob::room::event::{Command, Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom};
+use hobnob::room::event::{Command, Event, NotHeard, Outcome, Person, Said, WaitsFor, Whisper, Whom};
 use hobnob::room::{Input, LinkId, Note, Past};
 use hobnob::wire::record::{Control, Draft, Envelope, Sealed, Trace};
 use hobnob::wire::seal::{Chance, Content, Sealer, SealingKey, Text};
@@ -419,4 +419,71 @@ fn questions_for_the_way_are_bounded_and_end() {
     let answered = bob.events.iter().filter(|event| matches!(event, Event::Pinged { took_ms: Some(_), .. })).count();
     let silent = bob.events.iter().filter(|event| matches!(event, Event::Pinged { took_ms: None, .. })).count();
     assert_eq!((answered, silent), (1, PROBES_MAX - 1));
+}
+
+#[test]
+fn nobody_stops_a_flood_by_another_under_its_number_or_by_few_hops() {
+    let (mut bob, _, carol, a, d) = between();
+    let honest = to_carol(&carol, 9, Some(77));
+    let other = Envelope { sealed: Sealed::of(&[8; 100]), ..honest.clone() };
+    let short = Envelope { hops: 2, ..honest.clone() };
+    for (envelope, hops) in [(&other, Some(8)), (&short, Some(1)), (&honest, Some(8)), (&honest, None), (&short, None)]
+    {
+        bob.control(a, Control::Whisper(envelope.clone()));
+        let passed: Vec<u8> = sent(&mut bob, d).iter().map(|envelope| envelope.hops).collect();
+        assert_eq!(passed, hops.into_iter().collect::<Vec<u8>>());
+    }
+}
+
+#[test]
+fn of_streams_that_were_forgotten_for_want_of_room_nothing_is_shown_again() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    let a = joined(&mut bob, &mut alice);
+    let most = WHISPER_STREAMS_PER_SENDER_MAX as u64;
+    let one = |stream| Content::Text(Text { stream, at: WALL_START + stream, ..text(&alice, 1, "once") });
+    for stream in 1..=most + 1 {
+        // The link may bring so many a second.
+        bob.pass(10);
+        tell(&mut bob, a, &alice, &one(stream));
+    }
+    assert_eq!(shown(&bob).len() as u64, most + 1);
+    bob.sent(a);
+    tell(&mut bob, a, &alice, &one(1));
+    assert_eq!(shown(&bob).len() as u64, most + 1, "the first stream is not known any more");
+    assert_eq!(read(&mut bob, a, &alice), [Content::Refused { stream: 1, number: 1 }]);
+}
+
+#[test]
+fn a_pipe_to_one_reader_that_takes_nothing_is_not_confirmed() {
+    for is_taken in [true, false] {
+        let to = Some("alice".to_owned());
+        let named = vec![hobnob::room::Named::anybody("peer:1")];
+        let mut bob = Hand::new(hobnob::room::Config { passing: true, named, to, ..config(1) });
+        let mut alice = Author::new(2, "alice");
+        let a = joined(&mut bob, &mut alice);
+        bob.pass(100);
+        bob.input(Input::Say(Said { text: "for alice".to_owned(), ..Said::default() }));
+        bob.input(Input::Command(Command::EndOfInput));
+        let stream = bob.me.session;
+        let answer =
+            if is_taken { Content::Heard { stream, number: 1 } } else { Content::Refused { stream, number: 1 } };
+        tell(&mut bob, a, &alice, &answer);
+        bob.pass(2_000);
+        assert_eq!(bob.outcome, Some(if is_taken { Outcome::Done } else { Outcome::Unconfirmed }));
+    }
+}
+
+#[test]
+fn who_is_shut_out_after_a_whisper_was_shown_is_still_told_that_it_was() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    let a = joined(&mut bob, &mut alice);
+    let stream = alice.feed.session;
+    whisper(&mut bob, a, &alice, 1, "one");
+    bob.sent(a);
+    let shut_out = [alice.feed.author].into();
+    bob.input(Input::Command(Command::Acquaint { shut_out, contacts: Vec::new() }));
+    whisper(&mut bob, a, &alice, 1, "one");
+    assert_eq!(read(&mut bob, a, &alice), [Content::Heard { stream, number: 1 }]);
 }

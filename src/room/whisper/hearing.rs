@@ -61,6 +61,10 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     pub(super) streams: BTreeMap<StreamId, Stream>,
+    /// Of those that were forgotten for want of room the newest time, by sender,
+    forgotten: BTreeMap<Id, u64>,
+    /// and for all.
+    forgotten_of_all: u64,
     /// What the user's side has not taken yet, in bytes.
     pub(super) unshown_bytes: usize,
     /// Something was shown and is not kept.
@@ -68,31 +72,52 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// Takes up what an earlier run remembers.
-    pub(super) fn take_up(&mut self, heard: &Heard) {
-        let mut stream = Stream::from(heard.number);
-        stream.at = heard.at;
-        self.streams.insert((heard.from, heard.stream), stream);
+    /// Takes up what an earlier run remembers; the newest of too much.
+    pub(super) fn take_up(&mut self, all: &[Heard]) {
+        let mut newest_first: Vec<&Heard> = all.iter().collect();
+        newest_first.sort_by_key(|heard| std::cmp::Reverse(heard.at));
+        for heard in newest_first {
+            if self.streams.len() < WHISPER_STREAMS_MAX {
+                let stream = Stream { at: heard.at, ..Stream::from(heard.number) };
+                self.streams.insert((heard.from, heard.stream), stream);
+            } else {
+                self.forgotten_of_all = heard.at.max(self.forgotten_of_all);
+            }
+        }
     }
 
     /// A sender's stream, known or new. Of too many those go whose last whisper is oldest, the sender's own first.
     pub(super) fn stream(&mut self, id: StreamId) -> &mut Stream {
+        let (from, _) = id;
         if !self.streams.contains_key(&id) {
-            let (from, _) = id;
-            let of_sender = || self.streams.range((from, 0)..=(from, u64::MAX));
             let settled = |(_, stream): &(&StreamId, &Stream)| stream.shown + 1 == stream.next;
-            let oldest = if of_sender().count() >= WHISPER_STREAMS_PER_SENDER_MAX {
-                of_sender().filter(settled).min_by_key(|(_, stream)| stream.at).map(|(id, _)| *id)
-            } else if self.streams.len() >= WHISPER_STREAMS_MAX {
-                self.streams.iter().filter(settled).min_by_key(|(_, stream)| stream.at).map(|(id, _)| *id)
-            } else {
-                None
-            };
-            if let Some(oldest) = oldest {
-                self.streams.remove(&oldest);
+            let age = |(_, stream): &(&StreamId, &Stream)| stream.at;
+            let of_sender = || self.streams.range((from, 0)..=(from, u64::MAX));
+            if of_sender().count() >= WHISPER_STREAMS_PER_SENDER_MAX {
+                if let Some(oldest) = of_sender().filter(settled).min_by_key(age).map(|(id, _)| *id) {
+                    let at = self.streams.remove(&oldest).map_or(0, |stream| stream.at);
+                    let forgotten = self.forgotten.entry(from).or_default();
+                    *forgotten = at.max(*forgotten);
+                }
+            } else if self.streams.len() >= WHISPER_STREAMS_MAX
+                && let Some(oldest) = self.streams.iter().filter(settled).min_by_key(age).map(|(id, _)| *id)
+            {
+                let at = self.streams.remove(&oldest).map_or(0, |stream| stream.at);
+                self.forgotten_of_all = at.max(self.forgotten_of_all);
             }
         }
         self.streams.entry(id).or_insert_with(|| Stream::from(0))
+    }
+
+    /// Whether a text may be of a stream that was forgotten, and played again.
+    pub(super) fn was_forgotten(&self, id: StreamId, at: u64) -> bool {
+        let of_sender = self.forgotten.get(&id.0).copied().unwrap_or(0);
+        !self.streams.contains_key(&id) && at <= of_sender.max(self.forgotten_of_all)
+    }
+
+    /// Whether a number was queued for the user, or void.
+    pub(super) fn was_shown(&self, id: StreamId, number: u64) -> bool {
+        self.streams.get(&id).is_some_and(|stream| number < stream.next)
     }
 
     /// Whether one more of a sender may wait for its turn.
@@ -123,5 +148,10 @@ impl Hearing {
     pub(super) fn clean_up(&mut self, wall: u64) {
         let oldest = wall.saturating_sub(WHISPER_REMEMBERED_MS);
         self.streams.retain(|_, stream| stream.at >= oldest || stream.shown + 1 != stream.next);
+        self.forgotten.retain(|_, at| *at >= oldest);
+        while self.forgotten.len() > WHISPER_STREAMS_MAX / WHISPER_STREAMS_PER_SENDER_MAX {
+            let Some((_, at)) = self.forgotten.pop_first() else { break };
+            self.forgotten_of_all = at.max(self.forgotten_of_all);
+        }
     }
 }

@@ -72,12 +72,15 @@ impl Room {
         Ok((token, target, who))
     }
 
-    pub(super) fn pong_arrived(&mut self, from: Id, token: u64) {
+    pub(super) fn pong_arrived(&mut self, from: Id, token: u64, link: LinkId) {
         let asked = |probe: &Probe| !probe.is_trace && probe.who.id == from;
         if !self.whispers.probes.0.get(&token).is_some_and(asked) {
             return;
         }
         let Some(Probe { who, asked_at, .. }) = self.whispers.probes.0.remove(&token) else { return };
+        if let Some(talk) = self.whispers.talks.get_mut(&from) {
+            talk.learned = Some(link);
+        }
         let through = self.through(from);
         self.local.notice(Event::Pinged { who, took_ms: Some(self.now.mono - asked_at), through });
     }
@@ -113,16 +116,14 @@ impl Room {
             }
             return;
         }
-        if trace.path.last().copied() != sender || trace.path.contains(&me) {
+        let is_long = trace.path.len() > usize::from(WHISPER_HOPS_MAX);
+        if is_long || trace.path.last().copied() != sender || trace.path.contains(&me) {
             return;
         }
         trace.path.push(me);
         if trace.addressee() == self.me {
             trace.back = true;
             return self.send(link, &Control::Trace(trace), out);
-        }
-        if trace.path.len() > usize::from(WHISPER_HOPS_MAX) {
-            return;
         }
         if let Some(onward) = self.next_hop(&trace.addressee(), Some(link)) {
             self.send(onward, &Control::Trace(trace), out);

@@ -145,6 +145,14 @@ impl Talk {
         confirmed
     }
 
+    /// Takes one out, wherever it stands in what was sent.
+    pub(super) fn take(&mut self, stream: u64, number: u64) -> Option<Item> {
+        let sent = self.queue.iter().take(self.under_way);
+        let place = sent.into_iter().position(|item| (item.stream, item.number) == (stream, number))?;
+        self.under_way -= 1;
+        self.queue.remove(place)
+    }
+
     /// Something was heard: the way is open.
     pub(super) fn progress(&mut self, now: u64) {
         self.tries = 0;

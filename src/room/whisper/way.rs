@@ -2,9 +2,9 @@
 //!
 //! A link to the reader is the best way. Else what it whispers shows the way, and its posts do, as a bridge learns: back
 //! over the link that brought the newest of them first. A relay sees addressee and size; it takes one off the hops, and drops what it has no way
-//! for. What goes over all links is passed on once by each node, and straight to the reader by who is linked to it.
+//! for. What goes over all links is passed on once by each node, or again where it may go further, and straight to the reader by who is linked to it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::identity::Id;
 use crate::limits::{
@@ -22,23 +22,35 @@ use super::talk::Way;
 /// The floods that were passed on.
 #[derive(Debug, Default)]
 pub(super) struct Floods {
-    known: BTreeSet<u64>,
-    order: VecDeque<u64>,
+    /// By a hash of all but the hops, so that nobody stops one by another under its number: the most hops that one came
+    /// with.
+    known: BTreeMap<FloodId, u8>,
+    order: VecDeque<FloodId>,
 }
 
+type FloodId = [u8; 16];
+
 impl Floods {
-    /// Notes one; whether it is new.
-    fn note(&mut self, number: u64) -> bool {
-        if !self.known.insert(number) {
-            return false;
+    /// Notes one. The most hops that it came with before; `None` for a new one.
+    fn note(&mut self, envelope: &Envelope) -> Option<u8> {
+        let Envelope { to, session, flood, sealed, .. } = envelope;
+        let mut hasher = blake3::Hasher::new();
+        for number in [*session, flood.unwrap_or(0)] {
+            hasher.update(&number.to_le_bytes());
         }
-        self.order.push_back(number);
-        if self.order.len() > FLOODS_REMEMBERED_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
+        hasher.update(&to.0).update(sealed.as_str().as_bytes());
+        let id: FloodId = hasher.finalize().as_bytes().first_chunk().copied().unwrap_or_default();
+        let before = self.known.get(&id).copied();
+        self.known.insert(id, envelope.hops.max(before.unwrap_or(0)));
+        if before.is_none() {
+            self.order.push_back(id);
+            if self.order.len() > FLOODS_REMEMBERED_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
         }
-        true
+        before
     }
 }
 
@@ -108,8 +120,8 @@ impl Room {
             return self.carry(&[link], &envelope, out);
         }
         let number = self.rng.draw() % NUMBER_MAX + 1;
-        self.whispers.floods.note(number);
         let envelope = Envelope { to, session, hops, flood: Some(number), sealed };
+        self.whispers.floods.note(&envelope);
         self.carry(&self.all_links(None), &envelope, out);
     }
 
@@ -135,18 +147,20 @@ impl Room {
         if !state.meter.allows_whisper(bytes, envelope.flood.is_some(), now) {
             return;
         }
-        if envelope.flood.is_some_and(|number| !self.whispers.floods.note(number)) {
+        let addressee = envelope.addressee();
+        let before = envelope.flood.and_then(|_| self.whispers.floods.note(&envelope));
+        // A copy that may go further than those before it is passed on, too.
+        if before.is_some_and(|hops| hops >= envelope.hops || addressee == self.me) {
             return;
         }
-        let addressee = envelope.addressee();
         if addressee == self.me {
-            let Ok(opened) = self.whispers.sealer.open(&envelope.sealed) else { return };
+            let is_known = |id: &Id, key: &SealingKey| {
+                self.roster.sessions_of(*id).any(|(_, session)| session.sealing.as_ref() == Some(key))
+            };
+            let Ok(opened) = self.whispers.sealer.open_knowing(&envelope.sealed, is_known) else { return };
             let from = opened.from;
             if from == self.me.author {
                 return;
-            }
-            if let Some(talk) = self.whispers.talks.get_mut(&from) {
-                talk.learned = Some(link);
             }
             let session = match &opened.content {
                 Content::Text(text) => text.stream,

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::super::seal::SealingKey;
 use super::super::strict::{self, Strict};
+use super::control::present;
 use super::{FeedId, Nick, RecordError, check_number};
 use crate::identity::Id;
 use crate::limits::{ADDRESSES_PER_NODE_MAX, POST_FIELDS_MAX, SAY_TEXT_BYTES_MAX, WHY_BYTES_MAX};
@@ -120,11 +121,11 @@ struct JoinBody {
     addresses: Vec<SocketAddr>,
     #[serde(default)]
     passing: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     rank: Option<u8>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     sealing: Option<SealingKey>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     away: Option<String>,
 }
 

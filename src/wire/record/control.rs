@@ -188,8 +188,8 @@ pub struct Hello {
 }
 
 /// A field that is left out or has its value: `null` is none.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Proof>, D::Error> {
-    Proof::deserialize(deserializer).map(Some)
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Hello {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::control::present;
 use super::{FeedId, RecordError, check_number};
 use crate::identity::Id;
 use crate::limits::{SEALED_TEXT_BYTES_MAX, WHISPER_HOPS_MAX};
@@ -65,7 +66,7 @@ pub struct Envelope {
     /// Over how many links it may still go. Each relay takes one off.
     pub hops: u8,
     /// It goes over all links, not along one way; each node passes on each such number once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub flood: Option<u64>,
     /// What only the addressee reads.
     pub sealed: Sealed,
