@@ -1,7 +1,7 @@
 //! `cargo bench`: hobnob beside what else carries lines from one process to others.
 //!
 //! `cargo bench` runs everything, `cargo bench -- joins latency` those parts; they are `throughput`, `latency`,
-//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load`, `hour`, `hub` and `failover`.
+//! `slow-reader`, `joins`, `handshakes`, `memory`, `history`, `catch-up`, `load`, `hour`, `hub`, `failover` and `whispers`.
 //! `HOBNOB_BENCH_LINES` and `HOBNOB_BENCH_RUNS` scale it. What is compared runs in turns within one
 //! run of the program, A B C D A B C D, so that a busy moment of the machine hits all; the tables
 //! show medians. A contender that is not installed is skipped with a word. A promise that does
@@ -10,7 +10,7 @@
 //! Reading order: `contender` (what is compared), `hobnob`, `mosquitto`, `ncat`, `bare`; `stream` (one
 //! measurement of throughput), `throughput`, `slow_reader`; `link` and `latency`; `crowd`, `light`, `joiner` and `ngircd` (who
 //! joins what), `joins`, `memory`; `handshakes`; `history`; `author` (who speaks in single posts), `catch_up`, `load`, `hour`;
-//! `failover`; `process`, `table`.
+//! `failover`; `whispers`; `process`, `table`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tables and progress are what it is for")]
 
@@ -43,6 +43,7 @@ mod slow_reader;
 mod stream;
 mod table;
 mod throughput;
+mod whispers;
 
 use std::process::ExitCode;
 
@@ -73,7 +74,7 @@ impl Scale {
 const SLOW_READER_LINES_FACTOR: u64 = 4;
 
 /// The parts, as named on the command line.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "throughput",
     "latency",
     "slow-reader",
@@ -86,6 +87,7 @@ const PARTS: [&str; 12] = [
     "hour",
     "hub",
     "failover",
+    "whispers",
 ];
 
 fn main() -> ExitCode {
@@ -138,6 +140,9 @@ fn run(named: &[&str]) -> Result<bool, Failure> {
     }
     if chosen("hub") {
         measured &= latency::run_hub(scale);
+    }
+    if chosen("whispers") {
+        measured &= whispers::run(scale);
     }
     if chosen("slow-reader") {
         // The source waits two seconds for the one that stopped, once: what counts is the rate of a

@@ -55,7 +55,7 @@ pub(crate) enum Failure {
     /// The option is not one of ours.
     #[error(
         "usage: cargo bench -- [throughput] [latency] [slow-reader] [joins] [handshakes] [memory] [history] [catch-up] [load] \
-         [hour]; {0:?} is none of them"
+         [hour] [failover] [whispers]; {0:?} is none of them"
     )]
     Usage(String),
 }

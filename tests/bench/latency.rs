@@ -266,7 +266,7 @@ fn stream<T: Tap>(
 }
 
 /// In microseconds; nearest rank.
-fn percentile(sorted: &[u64], permille: usize) -> f64 {
+pub(crate) fn percentile(sorted: &[u64], permille: usize) -> f64 {
     let rank = (sorted.len() * permille).div_ceil(1_000);
     float(sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)) / 1_000.0
 }
