@@ -60,8 +60,10 @@ pub(super) struct Pace {
     counting: Option<u64>,
     /// and the same, or up to which the farthest one does where none counts.
     settled: u64,
-    /// Everybody has answered this mark.
+    /// Everybody has answered this mark,
     answered: u64,
+    /// or has come since.
+    excused: u64,
     /// What all counting members have acknowledged so far.
     settled_bytes: u64,
     /// Answers have come since they were checked last.
@@ -91,6 +93,7 @@ impl Pace {
             counting: None,
             settled: 0,
             answered: 0,
+            excused: 0,
             settled_bytes: 0,
             unchecked: false,
         }
@@ -192,7 +195,7 @@ impl Pace {
 
     /// The receipts have changed.
     fn settle(&mut self) {
-        self.answered = 0;
+        (self.answered, self.excused) = (0, 0);
         self.counting = self.receipts.values().filter(|receipt| receipt.counts).map(|receipt| receipt.last).min();
         let farthest = || self.receipts.values().map(|receipt| receipt.last).max();
         self.settled = self.counting.or_else(farthest).unwrap_or(0);
@@ -258,12 +261,21 @@ impl Pace {
             return Due::Mark;
         }
         let pause = if insist { MARK_AGAIN_MS } else { MARK_AGAIN_MS << self.asked_again.min(5) };
-        let is_answered = |receipt: &Receipt| receipt.claimed() >= self.marked;
-        if self.marked > self.answered && now >= self.marked_at + pause {
-            if !self.receipts.values().all(is_answered) {
-                self.asked_again += 1;
-                return Due::Mark;
-            }
+        // Who has come since the mark is asked by the next one. Where somebody waits for its answer, or the window fills, that
+        // may never come; else each who joins a large room would have all its members ask everybody.
+        let waits = insist || self.unsettled_bytes() >= self.window(sharers) / 2;
+        let known = if waits { self.answered } else { self.answered.max(self.excused) };
+        if self.marked <= known || now < self.marked_at + pause {
+            return Due::Nothing;
+        }
+        let open = || self.receipts.values().filter(|receipt| receipt.claimed() < self.marked);
+        if open().any(|receipt| waits || receipt.since <= self.marked) {
+            self.asked_again += 1;
+            return Due::Mark;
+        }
+        let is_answered = open().next().is_none();
+        self.excused = self.marked;
+        if is_answered {
             self.answered = self.marked;
         }
         Due::Nothing

@@ -174,7 +174,9 @@ impl Room {
 
     /// Somebody of whom there is a post, or something that waits.
     fn talked_with(&self, id: Id) -> Option<Person> {
-        self.person_of(id).or_else(|| Some(self.whispers.talks.get(&id)?.person.clone()))
+        let contact = || self.whispers.contacts.iter().find(|(person, _)| person.id == id).map(|(person, _)| person);
+        let talked = || self.whispers.talks.get(&id).map(|talk| &talk.person);
+        self.person_of(id).or_else(|| talked().or_else(contact).cloned())
     }
 
     /// An identity by its newest name.
@@ -183,18 +185,20 @@ impl Room {
         newest.map(|(_, session)| Person { id, nick: session.nick.clone() })
     }
 
-    /// By a name: those who are here first, then those who were.
+    /// By a name: those who are here and the contacts, then those who were. Who has taken the name of a contact that is not
+    /// here is not written to in its place.
     fn called(&self, who: &str) -> Result<Person, String> {
         let is_other = |person: &&Person| person.id != self.me.author && !self.whispers.shut_out.contains(&person.id);
-        let here: Vec<Person> = self.roster.find(who).into_iter().filter(is_other).cloned().collect();
-        let mut found = here;
-        if found.is_empty() {
-            let people = self.roster.known_people();
-            let talked = self.whispers.talks.values().map(|talk| talk.person.clone());
-            let contacts = self.whispers.contacts.iter().map(|(person, _)| person.clone());
-            let people: Vec<Person> = people.into_iter().chain(talked).chain(contacts).collect();
+        let contacts = || self.whispers.contacts.iter().map(|(person, _)| person.clone());
+        let among = |people: Vec<Person>| -> Vec<Person> {
             let names: Names = people.iter().collect();
-            found = names.find(who).into_iter().filter(is_other).cloned().collect();
+            names.find(who).into_iter().filter(is_other).cloned().collect()
+        };
+        // By the name that it has here, where it is here.
+        let mut found = among(contacts().chain(self.roster.people()).collect());
+        if found.is_empty() {
+            let talked = self.whispers.talks.values().map(|talk| talk.person.clone());
+            found = among(self.roster.known_people().into_iter().chain(talked).collect());
         }
         match found.as_slice() {
             [person] => Ok(person.clone()),
@@ -706,7 +710,9 @@ impl Room {
                 self.whispers.pipe = Pipe::Found(person.id);
             }
             Ok((person, _)) if has_waited && self.config.passing => {
-                self.give_up_pipe(&format!("{} is not here", person.nick), out);
+                let is_here = self.reader(person.id, None).is_some();
+                let why = if is_here { "takes nothing private" } else { "is not here" };
+                self.give_up_pipe(&format!("{} {why}", person.nick), out);
             }
             Err(why) if has_waited && self.config.passing && is_told => self.give_up_pipe(&why, out),
             _ => {}

@@ -184,3 +184,26 @@ fn an_ack_whose_way_is_gone_is_dropped() {
     bob.arrive(c, vec![Arrival::Ack(Author::new(3, "carol").ack(alice.feed, 1, 3))]);
     assert_eq!(acks(&bob.sent(c)), []);
 }
+
+/// Each who joined a room of some hundred had all its members mark anew, and everybody answer: it was never still.
+#[test]
+fn who_comes_after_a_mark_is_asked_by_the_next_one() {
+    let Two { mut bob, alice, a, c } = two();
+    bob.command_say("marked");
+    bob.pass_alive(1_000, &[a, c]);
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+    bob.pass_alive(5_000, &[a, c]);
+    let mut dave = Author::new(4, "dave");
+    let d = bob.level_link(&dave);
+    bob.post(d, &dave.join());
+    let said = bob.have(bob.me);
+    bob.pass_alive(60_000, &[a, c, d]);
+    assert_eq!(bob.have(bob.me), said, "nobody is asked for what nobody waits for");
+    bob.command_say("the next");
+    bob.pass_alive(1_000, &[a, c, d]);
+    let next = bob.have(bob.me);
+    bob.arrive(d, vec![Arrival::Ack(dave.ack(bob.me, 1, next))]);
+    bob.pass_alive(4_000, &[a, c, d]);
+    assert!(bob.have(bob.me) > next, "alice owes an answer to that one");
+}

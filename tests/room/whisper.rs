@@ -487,3 +487,20 @@ fn who_is_shut_out_after_a_whisper_was_shown_is_still_told_that_it_was() {
     whisper(&mut bob, a, &alice, 1, "one");
     assert_eq!(read(&mut bob, a, &alice), [Content::Heard { stream, number: 1 }]);
 }
+
+#[test]
+fn a_contact_who_is_away_is_written_to_by_name_and_nobody_in_its_place() {
+    let mut bob = Hand::new(config(1));
+    let (carol, mut other) = (Author::new(3, "carol"), Author::new(4, "carol"));
+    let contact = (Person { id: carol.feed.author, nick: carol.nick.clone() }, Some(sealer(&carol).key()));
+    bob.input(Input::Command(Command::Acquaint { shut_out: [].into(), contacts: vec![contact] }));
+    let to_carol = || Input::Command(Command::Whisper(Whom::Called("carol".to_owned()), Said::default()));
+    bob.input(to_carol());
+    assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (1, 0));
+    bob.input(Input::Command(Command::Chat(Some(Whom::Called("carol".to_owned())))));
+    bob.input(Input::Command(Command::Whisper(Whom::Partner, Said::default())));
+    assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (2, 0));
+    joined(&mut bob, &mut other);
+    bob.input(to_carol());
+    assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (2, 1), "which one is meant has to be said");
+}

@@ -81,7 +81,7 @@ impl Printer {
                 Some(Notice::Trouble(format!("{told} of {} {verb} lost", self.naming.name(from))))
             }
             Event::Hub { .. } => {
-                (!self.style.quiet).then(|| hub_notice(event, &self.naming)).flatten().map(Notice::Note)
+                (!self.style.quiet).then(|| hub_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
             Event::Heard { .. }
             | Event::Waiting { .. }
@@ -286,10 +286,11 @@ pub(crate) fn not_heard(why: NotHeard) -> &'static str {
 }
 
 /// Who is the hub, in one calm line.
-fn hub_notice(event: &Event, naming: &Naming) -> Option<String> {
-    let Event::Hub { hub, myself, former, gone, .. } = event else { return None };
-    let hub = if *myself { "you".to_owned() } else { naming.name(hub) };
-    Some(match former.as_ref().map(|former| naming.name(former)) {
+fn hub_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
+    let Event::Hub { hub, former, gone, .. } = event else { return None };
+    let name = |person: &Person| if person.id == me { "you".to_owned() } else { naming.name(person) };
+    let hub = name(hub);
+    Some(match former.as_ref().map(name) {
         None => format!("hub: {hub}"),
         Some(former) if *gone => format!("hub: {former} is gone, {hub} took over, nothing lost"),
         Some(former) => format!("hub: {former} handed over to {hub}"),
