@@ -19,6 +19,7 @@ mod load;
 mod month;
 mod peers;
 pub mod query;
+mod whole;
 
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -136,7 +136,7 @@
 //! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier
 //!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. The console asks them.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
-//!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `letters` (whispers that wait, and up to where others' were shown), `month`, `line` and `back` (files, their lines, and those from the
+//!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `letters` (whispers that wait, and up to where others' were shown), `whole` (how those two are replaced), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
 //! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
 //!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.

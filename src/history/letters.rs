@@ -4,21 +4,17 @@
 //! times that. There is no text in it that its owner's key opens. A torn last line is cut off, a damaged one skipped.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::peers::read_bounded;
+use super::whole;
 use crate::identity::Id;
 use crate::limits::{LETTERS_FILE_BYTES_MAX, LETTERS_FILE_BYTES_MIN, WHISPER_REMEMBERED_MS};
 use crate::room::{Heard, Letter, Letters, Note};
 
 /// The file's name.
 const NAME: &str = "whispers";
-
-/// What it is called until it is complete.
-const DRAFT: &str = ".whispers";
 
 /// What there is, by what tells one from another: sender or reader, and stream; of a letter its number, too.
 #[derive(Debug, Default)]
@@ -78,7 +74,7 @@ pub(super) fn load(folder: &Path) -> Letters {
 fn read(folder: &Path) -> State {
     let path = folder.join(NAME);
     let mut state = State::default();
-    let bytes = match read_bounded(&path, LETTERS_FILE_BYTES_MAX) {
+    let bytes = match whole::read(&path, LETTERS_FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
             log::warn!("the private messages that wait cannot be read from {}: {error}", path.display());
@@ -146,25 +142,10 @@ impl Journal {
         self.file = None;
         self.state.forget(wall);
         let bytes = self.state.lines()?;
-        let draft = self.folder.join(DRAFT);
-        let written = (|| {
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&draft, self.folder.join(NAME))?;
-            File::open(&self.folder)?.sync_all()?;
-            Ok(file)
-        })();
-        match written {
-            Ok(file) => {
-                (self.bytes, self.bytes_then) = (bytes.len() as u64, bytes.len() as u64);
-                self.file = Some(file);
-                Ok(())
-            }
-            Err(error) => {
-                let _ = fs::remove_file(&draft);
-                Err(error)
-            }
-        }
+        let file = whole::replace(&self.folder, NAME, &bytes)?;
+        File::open(&self.folder)?.sync_all()?;
+        (self.bytes, self.bytes_then) = (bytes.len() as u64, bytes.len() as u64);
+        self.file = Some(file);
+        Ok(())
     }
 }
