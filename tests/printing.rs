@@ -128,6 +128,10 @@ fn another_hub_is_one_calm_line() {
     ] {
         assert_eq!(printed(PIPE, std::slice::from_ref(&event)).notices, line);
     }
+    let Event::Hub { hub: carol, since, epoch, links, .. } = hub(None, false, false) else { return };
+    let former = Some(person(1, "alice"));
+    let ours = Event::Hub { hub: carol, myself: false, since, epoch, links, former, gone: false };
+    assert_eq!(printed(PIPE, &[ours]).notices, "-- hub: you handed over to carol --\n");
     let value = as_json(&hub(Some("dave"), true, false));
     assert_eq!(
         (&value["since"], &value["epoch"], &value["links"]),

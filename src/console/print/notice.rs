@@ -287,10 +287,10 @@ pub(crate) fn not_heard(why: NotHeard) -> &'static str {
 
 /// Who is the hub, in one calm line.
 fn hub_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
-    let Event::Hub { hub, former, gone, .. } = event else { return None };
-    let name = |person: &Person| if person.id == me { "you".to_owned() } else { naming.name(person) };
-    let hub = name(hub);
-    Some(match former.as_ref().map(name) {
+    let Event::Hub { hub, myself, former, gone, .. } = event else { return None };
+    let name = |person: &Person, myself| if myself { "you".to_owned() } else { naming.name(person) };
+    let hub = name(hub, *myself);
+    Some(match former.as_ref().map(|former| name(former, former.id == me)) {
         None => format!("hub: {hub}"),
         Some(former) if *gone => format!("hub: {former} is gone, {hub} took over, nothing lost"),
         Some(former) => format!("hub: {former} handed over to {hub}"),
