@@ -1,0 +1,56 @@
+//! A pipe whose lines are for one reader alone: found by a name when it is known who is here, then paced by its receipts.
+
+use crate::limits::WHISPERS_WAITING_MAX;
+use crate::room::event::{Event, Outcome, Person, Said, Whom};
+use crate::room::{Output, Room};
+
+use super::{Pipe, nameless};
+
+impl Room {
+    /// Finds the reader of all that is piped in, or gives up.
+    pub(super) fn find_pipe_reader(&mut self, out: &mut Vec<Output>) {
+        let Pipe::Sought(who) = &self.whispers.pipe else { return };
+        let who = who.clone();
+        let has_waited = self.now.mono >= self.started.mono + self.config.wait_ms;
+        let is_told = self.completion.is_complete() || has_waited;
+        match self.meant(&Whom::Called(who)) {
+            Ok((person, Some(_))) if self.reader(person.id, None).is_some() || !self.config.passing => {
+                self.whispers.pipe = Pipe::Found(person.id);
+            }
+            Ok((person, _)) if has_waited && self.config.passing => {
+                let is_here = self.reader(person.id, None).is_some();
+                let why = if is_here { "takes nothing private" } else { "is not here" };
+                self.give_up_pipe(&format!("{} {why}", person.nick), out);
+            }
+            Err(why) if has_waited && self.config.passing && is_told => self.give_up_pipe(&why, out),
+            _ => {}
+        }
+    }
+
+    pub(super) fn give_up_pipe(&mut self, why: &str, out: &mut Vec<Output>) {
+        self.whispers.pipe = Pipe::Room;
+        self.local.notice(Event::Refused(why.to_owned()));
+        self.leave("", Outcome::Unconfirmed, out);
+    }
+
+    /// Whether more of a pipe to one reader may be taken.
+    pub(in crate::room) fn may_whisper(&self) -> bool {
+        let Pipe::Found(id) = self.whispers.pipe else { return false };
+        let waiting = self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len());
+        waiting < WHISPERS_WAITING_MAX / 4
+    }
+
+    /// Says what was piped in to its reader.
+    pub(in crate::room) fn say_to_reader(&mut self, said: &Said, out: &mut Vec<Output>) {
+        let Pipe::Found(id) = self.whispers.pipe else { return };
+        // Found among those of whom there is a post, which may be forgotten since.
+        let person = self.talked_with(id).unwrap_or_else(|| nameless(id));
+        self.whisper(&Whom::Known(person, None), said, out);
+    }
+
+    /// How a pipe to one reader stands: who that is, and how many are not confirmed. `None` while it is sought.
+    pub(in crate::room) fn pipe_reader(&self) -> Option<(Person, usize)> {
+        let Pipe::Found(id) = self.whispers.pipe else { return None };
+        Some((self.talked_with(id)?, self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len())))
+    }
+}
