@@ -4,6 +4,7 @@
 //! everybody has what was said on both sides. `HOBNOB_NODES=n` tries a room of that size alone, and `HOBNOB_CUT_S=n` a cut of
 //! so many seconds alone.
 
+use hobnob::limits::LINKS_GREETING_MAX;
 use hobnob::room::{Reach, View};
 
 use super::world::World;
@@ -70,6 +71,10 @@ fn cut(nodes: usize, seed: u64, cut_ms: u64) -> u64 {
     }
     let took = world.now - healed_at;
     settle(&mut world);
+    if nodes > LINKS_GREETING_MAX {
+        // All who are cut off dial those who are left, at once.
+        world.closed.remove("crowded");
+    }
     check_nobody_accused(&world);
     check_equal(&world);
     took
