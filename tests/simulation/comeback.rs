@@ -75,7 +75,7 @@ fn crash_and_stay_away(seed: u64) {
 
 #[test]
 fn who_does_not_come_back_after_a_crash_of_all_is_soon_gone() {
-    for_all_seeds(2, crash_and_stay_away);
+    for_all_seeds(8, crash_and_stay_away);
 }
 
 /// In a room where others have stayed, a node that comes back does not doubt each of them.
@@ -104,7 +104,7 @@ fn who_comes_back_to_a_living_room_accuses_nobody() {
 
 #[test]
 fn a_room_of_which_all_crashed_finds_itself_again_untold() {
-    for_all_seeds(2, crash_and_come_back);
+    for_all_seeds(8, crash_and_come_back);
 }
 
 /// Links to peers known from before are more than a node needs; where others give them up there is an end to it. And nobody

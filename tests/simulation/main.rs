@@ -5,8 +5,9 @@
 //! While it runs, each node's user must see every post once, in its author's order, as its author
 //! signed it, and every queue stays under its bound.
 //!
-//! `HOBNOB_SEEDS` says how many seeds a run tries (with fresh ones among them), and
-//! `HOBNOB_SEED=n` replays one, with `HOBNOB_TRACE=1` telling what happens. With `HOBNOB_DIGESTS=1` the digest of each run
+//! `HOBNOB_SEEDS` says how many seeds a run tries (every tenth is a fresh one), or which part of a longer run, as in
+//! `HOBNOB_SEEDS=20000..30000`; a suite whose runs take long tries a share of them. `HOBNOB_SEED=n` replays one, with
+//! `HOBNOB_TRACE=1` telling what happens. With `HOBNOB_DIGESTS=1` the digest of each run
 //! is told: a change that was to change nothing leaves them as they are.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -287,22 +288,31 @@ fn seeds() -> Vec<u64> {
     if let Ok(seed) = std::env::var("HOBNOB_SEED") {
         return vec![seed.parse().expect("HOBNOB_SEED is a number")];
     }
-    let count = std::env::var("HOBNOB_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+    let wanted = std::env::var("HOBNOB_SEEDS").unwrap_or_else(|_| "100".to_owned());
+    let (from, to) = wanted.split_once("..").unwrap_or(("0", &wanted));
+    let number = |text: &str| text.parse::<u64>().expect("HOBNOB_SEEDS is a number, or two with .. between them");
     let fresh = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()) * 1_000;
-    (0..count).map(|index| if index % 10 == 9 { fresh + index } else { index }).collect()
+    let seed = |index| if index % 10 == 9 { fresh + index } else { index };
+    (number(from)..number(to)).map(seed).collect()
 }
 
-/// Runs a share of the seeds on all cores; names the seed of a failure.
+/// Runs a share of the seeds on all cores; names the seed of a failure, and where a long run has come.
 fn for_all_seeds(share: usize, run: fn(u64)) {
     let mut seeds = seeds();
     seeds.truncate(seeds.len().div_ceil(share));
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let failed = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                loop {
+                    let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(seed) = seeds.get(place) else { break };
+                    if place > 0 && place % 1_000 == 0 {
+                        eprintln!("{name}: {place} of {} seeds", seeds.len());
+                    }
                     if std::panic::catch_unwind(|| run(*seed)).is_err() {
                         eprintln!("^ failed: HOBNOB_SEED={seed} replays it");
                         failed.lock().expect("not poisoned").push(*seed);
