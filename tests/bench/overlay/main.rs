@@ -27,7 +27,7 @@ use measure::Scale;
 const SCALES: [Scale; 3] = [
     Scale { nodes: 100, seeds: 20, cut_seeds: 10 },
     Scale { nodes: 1_000, seeds: 5, cut_seeds: 3 },
-    Scale { nodes: 10_000, seeds: 1, cut_seeds: 1 },
+    Scale { nodes: 10_000, seeds: 5, cut_seeds: 1 },
 ];
 
 fn main() -> ExitCode {
