@@ -7,7 +7,7 @@
 //! | threads for them | `HANDSHAKES_MAX` | no more are accepted until one ends | `tests/hostile.rs` |
 //! | failed handshakes of an address | `HOST_HANDSHAKES` | it is refused until they have faded | `door` |
 //! | addresses, keys at the door | `DOOR_GUESTS_MAX` | the half with fewer offences is forgotten | `door`, here |
-//! | links | `LINKS_ACCEPTED_MAX` | refused before a thread is spent | `daemon::accept`, by eye |
+//! | links | `LINKS_ACCEPTED_MAX` | refused before a thread is spent | `tests/hub.rs` |
 //! | links of one identity | `LINKS_PER_IDENTITY_MAX` | the newest is refused | `door` |
 //! | links being closed | `LINKS_CLOSING_MAX` | the one that has waited longest is cut off | `tests/hostile.rs` |
 //! | feeds on a link, both ways, asked, in gaps | `LINK_FEEDS_MAX` | the link is closed | `link` |
