@@ -6,7 +6,7 @@
 //! thread, socket, clock, lock or channel here, and chance only from a seed, so a whole network of
 //! rooms runs in one thread and every failure replays.
 //!
-//! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `recovery` (what was missed),
+//! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `completion` (the first catch-up), `recovery` (what was missed),
 //! `mark` (acks), `own` (what this node posts, and its end), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
@@ -28,6 +28,7 @@ mod address;
 mod away;
 mod boundary;
 mod bucket;
+mod completion;
 mod door;
 mod election;
 pub mod event;
@@ -124,7 +125,7 @@ pub struct Room {
     lost_at: Option<u64>,
     /// Authors with two posts under one number.
     forked: BTreeSet<Id>,
-    completion: greet::Completion,
+    completion: completion::Completion,
     ending: own::Ending,
     /// How many says were posted.
     said: u64,
@@ -189,7 +190,7 @@ impl Room {
             doubted: BTreeMap::new(),
             lost_at: None,
             forked: BTreeSet::new(),
-            completion: greet::Completion::default(),
+            completion: completion::Completion::default(),
             ending: own::Ending::Open,
             said: 0,
             held: BTreeSet::new(),

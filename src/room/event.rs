@@ -448,6 +448,12 @@ pub struct Said {
 }
 
 impl Person {
+    /// Somebody of whom no name is known: told by the key.
+    pub(super) fn nameless(id: Id) -> Self {
+        let nick = Nick::new(&id.short()).unwrap_or_else(|_| unreachable!("digits are a nick"));
+        Self { id, nick }
+    }
+
     /// The author of a post.
     pub fn of(post: &Post) -> Self {
         Self { id: post.feed.author, nick: post.nick.clone() }

@@ -154,25 +154,29 @@ impl Room {
         }
         let tail = Label::read(&post.frame).map_or(0, |label| label.tail);
         out.push(Output::Seen { feed, number, tail });
-        let is_past = self.is_past(post, from);
+        let now = self.now.mono;
+        if from.is_some() && self.roster.session(&feed).is_some_and(|known| !known.is_present() && !known.has_left()) {
+            self.recovery.returned(feed, now);
+        }
         let is_recovered = from.is_some() && self.is_recovered(post);
-        self.fold(post, is_past, from);
+        let is_past = !is_recovered && self.is_past(post, from);
+        self.fold(post, is_past || is_recovered, from);
         // Who comes, or has another name, is told before what they say.
         if self.roster_changed_at.is_some() {
             self.show_roster();
         }
-        if self.completion.covers(&feed, number) {
+        if self.is_backlog(post) {
             self.local.hold_back(post);
-            self.recovery.note(post);
+            self.recovery.note(post, now);
         } else if feed != self.me || self.config.echo {
             let shown_as = match () {
                 () if is_past => Shown::Replayed,
                 () if is_recovered => Shown::Missed,
                 () => Shown::New,
             };
-            self.local.show(post, shown_as, self.completion.is_under_way(), self.now.mono);
+            self.local.show(post, shown_as, self.completion.is_under_way(), now);
             if is_recovered {
-                self.recovery.note(post);
+                self.recovery.note(post, now);
             }
         }
         if post.ack && feed != self.me {

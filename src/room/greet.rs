@@ -5,7 +5,7 @@
 //! they have seen and end with `done`. From then on both sides know, without a further word,
 //! which feeds are open and which are quiet, and posts flow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::identity::Id;
@@ -23,63 +23,6 @@ use super::overlay::{Candidate, DialId, Reach, Target};
 use super::roster::Roster;
 use super::session::Session;
 use super::{DialFailure, LinkId, Output, Room};
-
-/// Whether what was said before we came has been caught up with, as far as the first links told.
-#[derive(Debug, Default)]
-pub(super) struct Completion {
-    /// Feeds that still lack something, with the number to reach. `None` before the first link.
-    lacking: Option<BTreeMap<FeedId, u64>>,
-    /// Up to which number a feed's posts are from before we came.
-    backlog: BTreeMap<FeedId, u64>,
-    /// What was taken up from earlier runs.
-    restored: BTreeMap<FeedId, u64>,
-    complete: bool,
-    began_at: u64,
-    progress_at: u64,
-}
-
-/// A catch-up without any progress for this long is taken for over; its holes are told as such.
-const COMPLETION_STALLED_MS: u64 = 5_000;
-
-/// A newcomer is shown what is there after this long, however much is still to come; a peer may have
-/// promised what does not exist.
-const COMPLETION_MS_MAX: u64 = 60_000;
-
-impl Completion {
-    pub(super) fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// The last numbers of what was taken up from earlier runs.
-    pub(super) fn resume(&mut self, restored: BTreeMap<FeedId, u64>) {
-        self.restored = restored;
-    }
-
-    /// Whether who is here cannot be told before links have said what is new.
-    pub(super) fn is_awaited(&self) -> bool {
-        !self.complete && (self.lacking.is_some() || !self.restored.is_empty())
-    }
-
-    /// Whether all that is known of a session was kept by an earlier run, and no link has confirmed it yet.
-    pub(super) fn is_hearsay(&self, feed: &FeedId) -> bool {
-        !self.complete && self.restored.contains_key(feed)
-    }
-
-    /// Whether what is said now has to wait for what was said before.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.lacking.is_some() && !self.complete
-    }
-
-    /// How many feeds take memory here.
-    pub(super) fn feeds_remembered(&self) -> usize {
-        self.lacking.as_ref().map_or(0, BTreeMap::len).max(self.backlog.len())
-    }
-
-    /// Whether a post belongs to what was said before we came.
-    pub(super) fn covers(&self, feed: &FeedId, number: u64) -> bool {
-        !self.complete && self.backlog.get(feed).is_some_and(|last| number <= *last)
-    }
-}
 
 impl Room {
     /// Lets a stranger begin the handshake, or not.
@@ -313,30 +256,6 @@ impl Room {
         self.check_completion();
     }
 
-    /// Until the first catch-up is over, each new link may add to what it takes.
-    fn expect(&mut self, theirs: &BTreeMap<FeedId, u64>) {
-        if self.completion.complete {
-            return;
-        }
-        self.completion.progress_at = self.now.mono;
-        if self.completion.lacking.is_none() {
-            self.completion.began_at = self.now.mono;
-        }
-        let lacking = self.completion.lacking.get_or_insert_default();
-        for (feed, number) in theirs {
-            let have = self.log.have(feed);
-            let has_room = lacking.len() < FEEDS_MAX || lacking.contains_key(feed);
-            if *number > have && *feed != self.me && has_room {
-                lacking.insert(*feed, *number);
-                // What came live before is no backlog, and what follows it neither.
-                let restored = self.completion.restored.get(feed).copied().unwrap_or(0);
-                if have == restored && self.completion.backlog.len() < FEEDS_MAX {
-                    self.completion.backlog.entry(*feed).or_insert(*number);
-                }
-            }
-        }
-    }
-
     /// Both sides compute the same: a direction is open iff its receiver lacked nothing, or has asked for all
     /// that it does not name. False if that is more than it may ask for.
     fn open_feeds(&mut self, link: LinkId, paging: &Paging, out: &mut Vec<Output>) -> bool {
@@ -379,37 +298,6 @@ impl Room {
         let is_allowed = state.meter.allows_all(asked, now);
         self.hand_over(link, frames, out);
         is_allowed
-    }
-
-    /// Notes progress of the first catch-up; at its end the roster and the backlog are shown.
-    pub(super) fn note_completion(&mut self, feed: &FeedId, have: u64) {
-        if self.completion.complete {
-            return;
-        }
-        if let Some(lacking) = &mut self.completion.lacking
-            && let Some(target) = lacking.get(feed)
-        {
-            self.completion.progress_at = self.now.mono;
-            if *target <= have {
-                lacking.remove(feed);
-                self.check_completion();
-            }
-        }
-    }
-
-    pub(super) fn check_completion(&mut self) {
-        let Some(lacking) = &self.completion.lacking else { return };
-        let stalled = self.now.mono > self.completion.progress_at + COMPLETION_STALLED_MS;
-        let late = self.now.mono > self.completion.began_at + COMPLETION_MS_MAX;
-        if self.completion.complete || !(lacking.is_empty() || stalled || late) {
-            return;
-        }
-        self.completion.complete = true;
-        self.completion.backlog.clear();
-        self.completion.restored.clear();
-        self.watch_former_sessions();
-        self.show_roster();
-        self.local.show_backlog(&self.log);
     }
 
     // ---- the end of a link --------------------------------------------------------------------
@@ -540,6 +428,7 @@ impl Room {
             } else {
                 self.overlay.rings()
             };
+            self.overlay.forget_gone(|session| self.roster.is_present(session));
             let lost = self.roster.lost().into_iter().filter_map(|session| self.book.candidate(session));
             self.overlay.set_shape(self.shape());
             self.overlay.plan(rings, lost.filter(|lost| !is_back(&self.roster, lost)), self.now.mono);

@@ -208,7 +208,7 @@ impl Room {
     /// Tells of a hole, unless all of it was said before we came: then it is not ours to miss.
     fn tell_gap(&mut self, feed: &FeedId, from: Person, to: u64) {
         let have = self.log.have(feed);
-        if !self.completion.covers(feed, to) {
+        if !self.completion.is_before_us(feed, to) {
             self.local.notice(Event::Gap { from, missed: to - have });
         }
     }

@@ -186,27 +186,27 @@ impl Local {
         name: impl Fn(&FeedId) -> Option<Person>,
         now: u64,
     ) -> Option<Next> {
-        self.tell_missed(log, name);
+        self.drop_void(log);
+        if let Some((feed, missed)) = self.missed.pop_first() {
+            // Whoever it was may be forgotten; that something is missing is told all the same.
+            let from = name(&feed).unwrap_or_else(|| Person::nameless(feed.author));
+            return Some(Next::Event(Event::Gap { from, missed }));
+        }
         if let Some(skipped) = self.notices.skipped() {
             return Some(Next::Event(skipped));
         }
-        loop {
-            let event = match self.items.pop_front()? {
-                Item::Post { feed, number, bytes, shown } => {
-                    self.lag_bytes -= bytes;
-                    self.progress_at = now;
-                    let post = log.feed(&feed)?.post(number)?;
-                    Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog: shown != Shown::New }
-                }
-                Item::Notice(ticket) => match self.notices.take(ticket) {
-                    Some(event) => event,
-                    None => continue,
-                },
-                Item::Word(event) => *event,
-                Item::Question(question) => return Some(Next::Question(question)),
-            };
-            return Some(Next::Event(event));
-        }
+        let event = match self.items.pop_front()? {
+            Item::Post { feed, number, bytes, shown } => {
+                self.lag_bytes -= bytes;
+                self.progress_at = now;
+                let post = log.feed(&feed)?.post(number)?;
+                Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog: shown != Shown::New }
+            }
+            Item::Notice(ticket) => self.notices.take(ticket)?,
+            Item::Word(event) => *event,
+            Item::Question(question) => return Some(Next::Question(question)),
+        };
+        Some(Next::Event(event))
     }
 
     /// Whether it is time, once, to tell anew who is here.
@@ -214,19 +214,15 @@ impl Local {
         self.notices.takes_names()
     }
 
-    /// Puts a notice in the place of posts at the front that were evicted.
-    fn tell_missed(&mut self, log: &Log, name: impl Fn(&FeedId) -> Option<Person>) {
-        while let Some(item @ Item::Post { bytes, .. }) = self.items.front() {
-            if !note_missed(&mut self.missed, item, log) {
-                break;
+    /// Takes off the front what is void: posts that were evicted, which are counted, and notices that were dropped.
+    fn drop_void(&mut self, log: &Log) {
+        while let Some(item) = self.items.front() {
+            match item {
+                Item::Post { bytes, .. } if note_missed(&mut self.missed, item, log) => self.lag_bytes -= bytes,
+                Item::Notice(ticket) if !self.notices.has(*ticket) => {}
+                _ => break,
             }
-            self.lag_bytes -= bytes;
             self.items.pop_front();
-        }
-        for (feed, missed) in std::mem::take(&mut self.missed) {
-            if let Some(from) = name(&feed) {
-                self.items.push_front(Item::Word(Box::new(Event::Gap { from, missed })));
-            }
         }
     }
 

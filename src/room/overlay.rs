@@ -289,6 +289,14 @@ impl Overlay {
         (chosen, free_again_at)
     }
 
+    /// Who has answered where the user named a peer, and is gone, is looked for there anew: the name may stand for another
+    /// place, or another node, by now.
+    pub(super) fn forget_gone(&mut self, is_here: impl Fn(&FeedId) -> bool) {
+        for attempt in self.named.values_mut() {
+            attempt.node = attempt.node.filter(&is_here);
+        }
+    }
+
     /// Has a link to a session made, if that can be, and kept until then; whether that changes the plan.
     pub(super) fn seek(&mut self, session: FeedId, until: u64) -> bool {
         self.sought.insert(session, until).is_none()

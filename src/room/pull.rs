@@ -71,6 +71,11 @@ impl Pulls {
         self.under_way.get(feed)?.recovered_age
     }
 
+    /// Whether somebody has more of a feed, as far as is believed.
+    pub(super) fn is_lacking(&self, feed: &FeedId) -> bool {
+        self.lacking.contains_key(feed)
+    }
+
     /// Whether something that was missed is on its way.
     pub(super) fn are_catching_up(&self) -> bool {
         self.lacking.values().any(|lack| lack.recovered_age.is_some())
@@ -266,10 +271,11 @@ impl Room {
             return;
         }
         let last = pull.map(|pull| pull.link);
-        // Another link than the last one, where there is another.
-        let closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
-        let next = closed.min_by_key(|(id, _)| last == Some(**id));
-        if next.is_some_and(|(_, state)| state.outbox_is_full()) {
+        // Another link than the last one, where there is another. One that reads nothing keeps nobody waiting for the rest.
+        let mut closed = self.links.iter().filter(|(_, state)| telling(state) && !state.is_open_in(&feed));
+        let free = closed.clone().filter(|(_, state)| !state.outbox_is_full());
+        let next = free.min_by_key(|(id, _)| last == Some(**id));
+        if next.is_none() && closed.next().is_some() {
             return;
         }
         lack.tries += 1;

@@ -14,7 +14,7 @@ use crate::limits::{
     RECEIPT_MS_MAX, WHISPER_AGE_MS_MAX, WHISPER_KEPT_AFTER_MS, WHISPER_LINK_MS, WHISPERS_AGAIN_MAX,
     WHISPERS_WAITING_BYTES_MAX,
 };
-use crate::wire::record::{FeedId, Nick};
+use crate::wire::record::FeedId;
 use crate::wire::seal::{Content, Sealer, SealingKey, Text};
 
 use super::event::{Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom};
@@ -542,10 +542,4 @@ fn stream_of(id: &str) -> Option<(u64, u64)> {
     let mut parts = id.rsplit('/');
     let number = parts.next()?.parse().ok()?;
     Some((parts.next()?.parse().ok()?, number))
-}
-
-/// The name by which somebody is told before anything is known of them.
-pub(super) fn nameless(id: Id) -> Person {
-    let nick = Nick::new(&id.short()).unwrap_or_else(|_| unreachable!("digits are a nick"));
-    Person { id, nick }
 }

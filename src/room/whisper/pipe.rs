@@ -4,7 +4,7 @@ use crate::limits::WHISPERS_WAITING_MAX;
 use crate::room::event::{Event, Outcome, Person, Said, Whom};
 use crate::room::{Output, Room};
 
-use super::{Pipe, nameless};
+use super::Pipe;
 
 impl Room {
     /// Finds the reader of all that is piped in, or gives up.
@@ -44,7 +44,7 @@ impl Room {
     pub(in crate::room) fn say_to_reader(&mut self, said: &Said, out: &mut Vec<Output>) {
         let Pipe::Found(id) = self.whispers.pipe else { return };
         // Found among those of whom there is a post, which may be forgotten since.
-        let person = self.talked_with(id).unwrap_or_else(|| nameless(id));
+        let person = self.talked_with(id).unwrap_or_else(|| Person::nameless(id));
         self.whisper(&Whom::Known(person, None), said, out);
     }
 

@@ -11,8 +11,6 @@ use crate::room::{LinkId, Output, Room};
 use crate::wire::record::{Control, FeedId, Trace};
 use crate::wire::seal::Content;
 
-use super::nameless;
-
 /// A question under way.
 #[derive(Debug)]
 struct Probe {
@@ -143,7 +141,7 @@ impl Room {
             return;
         }
         let Some(Probe { who, asked_at, .. }) = self.whispers.probes.0.remove(&trace.token) else { return };
-        let path = trace.path.iter().map(|id| self.person_of(*id).unwrap_or_else(|| nameless(*id))).collect();
+        let path = trace.path.iter().map(|id| self.person_of(*id).unwrap_or_else(|| Person::nameless(*id))).collect();
         self.local.notice(Event::Traced { who, path, took_ms: self.now.mono - asked_at });
     }
 
