@@ -156,7 +156,7 @@ impl Room {
         out.push(Output::Seen { feed, number, tail });
         let now = self.now.mono;
         if from.is_some() && self.roster.session(&feed).is_some_and(|known| !known.is_present() && !known.has_left()) {
-            self.recovery.returned(feed, now);
+            self.recovery.returned(now);
         }
         let is_recovered = from.is_some() && self.is_recovered(post);
         let is_past = !is_recovered && self.is_past(post, from);
@@ -247,6 +247,7 @@ impl Room {
         let moment = Moment {
             written_at: now.saturating_sub_unsigned(age),
             live_behind_ms: is_live.then(|| self.now.wall.saturating_sub(post.at)),
+            live_lag_ms: is_live.then(|| self.lag_of(post)),
             now,
         };
         if let Body::Join { addresses, .. } = &post.body {

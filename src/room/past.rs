@@ -150,7 +150,7 @@ impl Room {
         self.log.append(Arc::clone(post), None, self.now);
         let now = self.now.mono_signed();
         let written_at = now.saturating_sub_unsigned(self.now.wall.saturating_sub(post.at));
-        if self.roster.fold(post, Moment { written_at, live_behind_ms: None, now }) {
+        if self.roster.fold(post, Moment { written_at, live_behind_ms: None, live_lag_ms: None, now }) {
             self.roster_changed();
         }
         if matches!(post.body, Body::Say { .. }) {

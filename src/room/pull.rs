@@ -66,9 +66,11 @@ impl Pulls {
         self.under_way.remove(feed);
     }
 
-    /// How old what comes of a feed has to be to have been missed; `None` where nothing was.
-    pub(super) fn recovered_age(&self, feed: &FeedId) -> Option<u64> {
-        self.under_way.get(feed)?.recovered_age
+    /// How old what comes of a feed has to be to have been missed, and since when it is lacking; `None` where nothing was.
+    pub(super) fn recovered_age(&self, feed: &FeedId) -> Option<(u64, u64)> {
+        let pull = self.under_way.get(feed)?;
+        let since = self.lacking.get(feed).map_or(pull.since, |lack| lack.since);
+        Some((pull.recovered_age?, since))
     }
 
     /// Whether somebody has more of a feed, as far as is believed.

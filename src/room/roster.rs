@@ -55,6 +55,8 @@ pub(super) struct Moment {
     pub(super) written_at: i64,
     /// It came as it was said; so far its author's clock is behind ours.
     pub(super) live_behind_ms: Option<u64>,
+    /// And so long after its author's time it was here.
+    pub(super) live_lag_ms: Option<i64>,
     /// Now.
     pub(super) now: i64,
 }
@@ -102,6 +104,11 @@ impl Roster {
         lost.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// Whether somebody is lost who has spoken since.
+    pub(super) fn was_lost_since(&self, since: i64) -> bool {
+        self.sessions.values().any(|session| session.spoke_at >= since && session.presence() == Presence::Lost)
+    }
+
     /// Takes in a post; returns whether who is here, or somebody's name, may have changed.
     pub(super) fn fold(&mut self, post: &Post, moment: Moment) -> bool {
         let early = self.early_claims.remove(&post.feed);
@@ -110,6 +117,7 @@ impl Roster {
         session.fold(post, moment.written_at);
         let told_anew = session.nick != nick || session.away != away;
         session.behind_ms = session.behind_ms.into_iter().chain(moment.live_behind_ms).min();
+        session.lag_ms = session.lag_ms.into_iter().chain(moment.live_lag_ms).min();
         let mut changed = self.settle(post.feed, moment.now);
         if told_anew {
             changed |= self.dirty.insert(post.feed);

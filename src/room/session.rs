@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) spoke_at: i64,
     /// How far its clock is behind ours, as the posts show that came as they were said.
     pub(super) behind_ms: Option<u64>,
+    /// How long after its author's time the soonest of them was here, by a clock that nobody sets.
+    pub(super) lag_ms: Option<i64>,
     /// As of the last `settle`.
     presence: Presence,
     /// As told to the user.
@@ -80,6 +82,7 @@ impl Session {
             doubted_at: None,
             spoke_at: 0,
             behind_ms: None,
+            lag_ms: None,
             presence: Presence::Lost,
             shown: false,
         }

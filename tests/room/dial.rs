@@ -367,3 +367,38 @@ fn of_too_many_addresses_that_were_dialled_half_are_forgotten() {
     }
     assert_eq!((most, bob.room.view().feeds), (DIALLED_PLACES_MAX, DIALLED_PLACES_MAX / 2 + 1));
 }
+
+/// A name may stand for another place by now: it was not asked again once somebody had answered there, as long as there
+/// were links to others.
+#[test]
+fn a_named_peer_that_is_gone_is_looked_for_by_its_name() {
+    let mut bob = Hand::new(Config { named: vec![Named::anybody("seed:1")], ..dialable(1) });
+    let mut links = Vec::new();
+    for peer in 10..20 {
+        let mut peer = Author::new(peer, "peer");
+        let link = bob.level_link(&peer);
+        let addr = format!("10.0.0.{}:4646", peer.feed.session % 200);
+        join_at(&mut bob, link, &mut peer, &addr);
+        links.push(link);
+    }
+    bob.pass_alive(1_000, &links);
+    let (dial, target) = bob.dials.iter().find(|(_, target)| matches!(target, Target::Named(_))).cloned().unwrap();
+    assert_eq!(target, Target::Named("seed:1".to_owned()));
+    let mut seed = Author::new(2, "seed");
+    let link = bob.connect(Some(dial), "10.0.0.99:4646");
+    bob.greet(link, &seed, &[]);
+    join_at(&mut bob, link, &mut seed, "10.0.0.99:4646");
+    bob.dials.clear();
+    bob.input(Input::Broken { link, end: End::Vanished });
+    for _ in 0..60 {
+        bob.pass_alive(1_000, &links);
+        for (dial, target) in std::mem::take(&mut bob.dials) {
+            if matches!(target, Target::Named(_)) {
+                assert!(!bob.room.view().present.contains(&seed.feed), "while it is there it is found by its address");
+                return;
+            }
+            bob.input(Input::DialFailed { dial, failure: DialFailure::Unreached("refused".to_owned()) });
+        }
+    }
+    panic!("the name is not asked again: {:?}", bob.dials);
+}

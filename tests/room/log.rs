@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hobnob::limits::{POST_AGE_MS_MAX, POST_AHEAD_MS_MAX};
-use hobnob::room::Config;
+use hobnob::limits::{NOTICES_MAX, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX};
 use hobnob::room::event::Event;
+use hobnob::room::{Config, Input};
+use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Draft};
 
 use super::hand::{Author, Hand, Sent, Two, WALL_START, config, controls_of, numbers, posts_of, says, two};
@@ -251,4 +252,32 @@ fn a_refused_post_is_not_promised() {
         assert!(!controls_of(&bob.sent(link)).iter().any(promised));
     }
     assert!(bob.is_closed(relay).is_none());
+}
+
+/// Behind a notice that was dropped for want of room, an evicted post was passed over without a word.
+#[test]
+fn whoever_reads_late_is_told_of_each_post_that_is_gone() {
+    let mut bob = Hand::new(Config { log_bytes_max: 200_000, ..config(1) });
+    let mut alice = Author::new(2, "alice");
+    let a = bob.level_link(&alice);
+    bob.post(a, &alice.join());
+    bob.pass_alive(1_000, &[a]);
+    bob.events.clear();
+    bob.unread = true;
+    for number in 0..NOTICES_MAX {
+        bob.post(a, &alice.say(&"x".repeat(1_000)));
+        for _ in 0..2 {
+            let peer = Author::new(10, "peer");
+            let link = bob.level_link(&peer);
+            bob.input(Input::Broken { link, end: End::Goodbye });
+        }
+        if number % 100 == 0 {
+            bob.pass_alive(1_000, &[a]);
+        }
+    }
+    bob.unread = false;
+    bob.input(Input::Shown);
+    let (shown, missed) = (bob.texts().len(), bob.gaps().iter().sum::<u64>());
+    assert!(shown > 0 && missed > 0, "{shown} {missed}");
+    assert_eq!(shown as u64 + missed, NOTICES_MAX as u64, "all of it at once, or named");
 }

@@ -8,7 +8,7 @@ use hobnob::limits::{
 };
 use hobnob::room::event::{Command, Event};
 use hobnob::room::{Config, Input, Past};
-use hobnob::wire::record::{Body, FeedId, Post};
+use hobnob::wire::record::{Body, Control, FeedId, Post};
 
 use super::hand::{Author, Hand, Sent, WALL_START, config, controls_of, posts_of, says};
 
@@ -214,4 +214,28 @@ fn acks_wait_for_a_slow_disk_but_not_for_one_that_stands_still() {
     bob.pass_alive(MEMBER_STALLED_MS, &[a]);
     assert!(bob.sent(a).iter().any(|sent| matches!(sent, Sent::Ack(_))), "nothing moves: nobody waits");
     assert!(is_answered(&mut bob, &mut alice, a));
+}
+
+/// Of an author whom an earlier run has heard, what went missing meanwhile is named; of others it was never ours.
+#[test]
+fn what_was_evicted_while_this_node_was_away_is_named() {
+    let (mut alice, mut carol) = (Author::new(2, "alice"), Author::new(3, "carol"));
+    let posts = [alice.join(), alice.say("one")];
+    let mut bob = Hand::resume(config(1), &past(&posts));
+    for author in [&mut alice, &mut carol] {
+        author.next = 100;
+    }
+    let (last, other) = (alice.say("last"), carol.say("other"));
+    let gap = |author: &Author, from| {
+        let FeedId { author, session } = author.feed;
+        Control::Gap { author, session, from, to: 99 }
+    };
+    let a = bob.link(&alice, &[alice.entry(100), carol.entry(100)]);
+    bob.control(a, gap(&alice, 3));
+    bob.post(a, &last);
+    bob.control(a, gap(&carol, 1));
+    bob.post(a, &other);
+    bob.pass_alive(3_000, &[a]);
+    assert_eq!(bob.texts(), ["one", "last", "other"]);
+    assert_eq!(bob.gaps(), [97]);
 }

@@ -310,7 +310,7 @@ fn for_all_seeds(share: usize, run: fn(u64)) {
                 loop {
                     let place = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(seed) = seeds.get(place) else { break };
-                    if place > 0 && place % 1_000 == 0 {
+                    if place > 0 && place.is_multiple_of(1_000) {
                         eprintln!("{name}: {place} of {} seeds", seeds.len());
                     }
                     if std::panic::catch_unwind(|| run(*seed)).is_err() {
