@@ -158,9 +158,9 @@ impl Room {
         if from.is_some() && self.roster.session(&feed).is_some_and(|known| !known.is_present() && !known.has_left()) {
             self.recovery.returned(now);
         }
+        let is_past = self.is_past(post, from);
         let is_recovered = from.is_some() && self.is_recovered(post);
-        let is_past = !is_recovered && self.is_past(post, from);
-        self.fold(post, is_past || is_recovered, from);
+        self.fold(post, is_past, from);
         // Who comes, or has another name, is told before what they say.
         if self.roster_changed_at.is_some() {
             self.show_roster();
@@ -174,6 +174,10 @@ impl Room {
                 () if is_recovered => Shown::Missed,
                 () => Shown::New,
             };
+            // What its author has said before is not shown behind it.
+            if self.completion.is_complete() && self.local.holds_back(&feed) {
+                self.local.show_backlog(&self.log);
+            }
             self.local.show(post, shown_as, self.completion.is_under_way(), now);
             if is_recovered {
                 self.recovery.note(post, now);

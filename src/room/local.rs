@@ -137,6 +137,11 @@ impl Local {
         }
     }
 
+    /// Whether it keeps something of an author for that.
+    pub(super) fn holds_back(&self, feed: &FeedId) -> bool {
+        self.backlog.iter().any(|(_, held, _)| held == feed)
+    }
+
     /// Shows the last lines of what was held back, whole says.
     pub(super) fn show_backlog(&mut self, log: &Log) {
         let mut lines = 0;
