@@ -163,7 +163,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub history: Option<PathBuf>,
 
-    /// Keep neither history nor known peers of the room on disk, and read none.
+    /// Keep no history of the room on disk, nor by which peers to find it, and read none.
     #[arg(long, conflicts_with = "history")]
     pub no_history: bool,
 

@@ -380,11 +380,14 @@ impl Console {
         let _ = self.commands.send(Command::Recall(wanted));
     }
 
-    fn recalled(&mut self, wanted: &Wanted, found: &Found) {
+    fn recalled(&mut self, wanted: &Wanted, mut found: Found) {
+        // Who had a contact's name with another key is told, and not shown, as when it was said.
+        found.posts.iter().for_each(|post| self.refuse(&Person::of(post)));
+        found.posts.retain(|post| !self.shut_out.contains(&post.feed.author));
         if self.json {
-            json::push_recalled(found, self.me.id, &mut self.shown.chat);
+            json::push_recalled(&found, self.me.id, &mut self.shown.chat);
         } else {
-            self.printer.recalled(wanted, found, &mut self.shown);
+            self.printer.recalled(wanted, &found, &mut self.shown);
         }
     }
 
@@ -430,7 +433,7 @@ impl Console {
             Local::Asked(query) => self.asked_status.push_back(query),
             Local::Recalled(wanted, found) => {
                 self.recall.answered();
-                self.recalled(&wanted, &found);
+                self.recalled(&wanted, found);
             }
             Local::Quiet if self.json => {}
             Local::Quiet => self.printer.toggle_quiet(&mut self.shown),

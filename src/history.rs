@@ -73,7 +73,7 @@ pub fn folder_of(base: &Path, room: &str, me: &Id, secret: Option<&RoomSecret>) 
 
 /// Opens a room's history: what it holds, and who goes on with it. What is wrong is told in the log; the chat goes
 /// on without.
-pub fn open(folder: &Path, room: &str, wall: u64) -> Opened {
+pub fn open(folder: &Path, room: &str, me: Id, wall: u64) -> Opened {
     let lock = lock(folder);
     if let Ok(Some(_)) = &lock {
         match month::newest(folder).and_then(|newest| newest.map_or(Ok(0), |(_, path)| month::cut_torn_line(&path))) {
@@ -86,7 +86,7 @@ pub fn open(folder: &Path, room: &str, wall: u64) -> Opened {
             Err(error) => log::info!("history: {error}"),
         }
     }
-    let mut past = load::load(folder, &Domain::of_room(room), wall).unwrap_or_else(|error| {
+    let mut past = load::load(folder, &Domain::of_room(room), me, wall).unwrap_or_else(|error| {
         log::warn!("the history in {} cannot be read: {error}", folder.display());
         Past::default()
     });

@@ -12,7 +12,7 @@ use hobnob::args::{
     render_manual,
 };
 use hobnob::console::{self, Acquainted, Channels, Input, LogWriter, Options};
-use hobnob::contacts::{self, Contacts, contacts_path};
+use hobnob::contacts::{self, Contact, Contacts, contacts_path};
 use hobnob::daemon::{self, Console, Kept, Listen, StartError};
 use hobnob::history::{self, Opened, query};
 use hobnob::identity::{Id, Identity, IdentityError, key_path};
@@ -24,7 +24,7 @@ use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
 use hobnob::ticket::Ticket;
-use hobnob::wire::record::{Domain, Mode, Nick};
+use hobnob::wire::record::{Domain, Mode, Nick, Post};
 use hobnob::wire::seal::Chance;
 use hobnob::wire::secure::{LinkSecurity, Psk};
 use thiserror::Error;
@@ -193,26 +193,24 @@ fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
     let wanted = Wanted { last: args.last, since: args.since, words, ..Wanted::default() };
     let domain = Domain::of_room(&room);
     let mut stdout = io::BufWriter::new(io::stdout().lock());
-    let mut teller = console::Teller::new(&me, args.json);
+    let people = contacts_path().ok().and_then(|path| contacts::load(&path).ok()).unwrap_or_default();
+    let people = people.iter().filter(|person| person.contact).map(Contact::person);
+    let mut teller = console::Teller::new(&me, people, args.json);
+    let mut is_refused = false;
+    let mut tell = |post: &Post| stdout.write_all(teller.tell(post)).inspect_err(|_| is_refused = true);
     let told = if wanted.last.is_some() {
-        query::newest(&folder, &domain, &wanted, true).and_then(|found| {
-            let mut posts = found.posts.iter();
-            posts.try_for_each(|post| stdout.write_all(teller.tell(post))).map(|()| found.damaged)
-        })
+        query::newest(&folder, &domain, &wanted, true)
+            .and_then(|found| found.posts.iter().try_for_each(|post| tell(post)).map(|()| found.damaged))
     } else {
-        query::each(&folder, &domain, &wanted, |post| stdout.write_all(teller.tell(&post)))
+        query::each(&folder, &domain, &wanted, |post| tell(&post))
     };
-    let told =
-        told.and_then(|damaged| stdout.write_all(teller.finish()).and_then(|()| stdout.flush()).map(|()| damaged));
     match told {
-        Ok(0) => Ok(ExitCode::SUCCESS),
-        Ok(damaged) => {
-            log::warn!("history: {damaged} damaged lines in {} are skipped", folder.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(RunError::History(error)),
+        Err(error) if is_refused => return Ok(written(Err(error))),
+        Err(error) => return Err(RunError::History(error)),
+        Ok(0) => {}
+        Ok(damaged) => log::warn!("history: {damaged} damaged lines in {} are skipped", folder.display()),
     }
+    Ok(written(stdout.write_all(teller.finish()).and_then(|()| stdout.flush())))
 }
 
 /// `hobnob contacts`.
@@ -264,7 +262,7 @@ fn history(args: &Args, access: &Access, me: &Id, passing: bool) -> Option<(Path
     };
     let folder = history::folder_of(&base, &access.room, me, access.secret.as_ref());
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    let opened = history::open(&folder, &access.room, now);
+    let opened = history::open(&folder, &access.room, *me, now);
     Some((folder, opened))
 }
 

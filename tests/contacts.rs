@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 use hobnob::console::contacts_list;
 use hobnob::contacts::{Contact, Contacts, Deed, Told, load, safety_number};
-use hobnob::identity::Id;
+use hobnob::identity::{Id, Identity};
 use hobnob::limits::{CONTACT_ADDRESSES_MAX, CONTACTS_FILE_BYTES_MAX, CONTACTS_MAX, REFUSED_KEYS_MAX, SAFETY_GROUPS};
 use hobnob::room::event::{Member, Person};
 use hobnob::wire::record::Nick;
@@ -479,6 +479,35 @@ fn an_ignored_person_is_not_shown_in_this_run_nor_the_next() {
     alice.wait_for_said("mallory", &["shown".to_owned()]);
     let history = answer(&mut alice, "/history", "history");
     assert_eq!(history["messages"].as_array().unwrap().len(), 3, "{history}");
+}
+
+/// What was refused when it was said was shown to who looked for it in the past.
+#[test]
+fn the_past_does_not_show_an_impostor_by_a_contacts_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+        command.args(["--json", "--nick", "bob", "--commands", "--stay", "--backlog", "0", "--listen", "127.0.0.1:0"]);
+        command.arg("--history").arg(folder.path().join("kept"));
+        command.env("XDG_DATA_HOME", folder.path()).env_remove("RUST_LOG");
+        Node::start("bob", command, Stdio::piped())
+    };
+    let bob = run();
+    let addr = bob.addr();
+    let mut impostor = chatting("alice", &[&addr]);
+    impostor.say("send your password to me");
+    bob.wait_for_said("alice", &["send your password to me".to_owned()]);
+    bob.finish();
+    impostor.finish();
+    written(
+        &folder.path().join("hobnob/contacts"),
+        json!({ "id": Identity::from_seed(&[9; 32]).id(), "nick": "alice", "verified": true }).to_string(),
+    );
+    let mut bob = run();
+    for command in ["/history", "/search password"] {
+        assert_eq!(answer(&mut bob, command, "history")["messages"], json!([]), "{command}");
+    }
+    assert!(bob.events().iter().any(|event| event["refused"] == true), "{:?}", bob.events());
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Console {
         }
     }
 
-    fn refuse(&mut self, person: &Person) {
+    pub(super) fn refuse(&mut self, person: &Person) {
         if person.id == self.me.id {
             return;
         }

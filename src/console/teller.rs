@@ -21,11 +21,17 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// For this identity; as JSON lines, or for people.
-    pub fn new(me: &Person, json: bool) -> Self {
+    /// For this identity; as JSON lines, or for people. `contacts` have their names to themselves: whoever has used one
+    /// with another key is shown with a tag.
+    pub fn new(me: &Person, contacts: impl IntoIterator<Item = Person>, json: bool) -> Self {
         let naming = Naming::default();
+        let mut met = BTreeSet::new();
+        for contact in contacts {
+            naming.insert(&contact);
+            met.insert((contact.id, contact.nick));
+        }
         let printer = Printer::new(Style { together: false, color: false, quiet: true }, me, naming.clone());
-        Self { me: me.id, json, naming, met: BTreeSet::new(), printer, shown: Shown::default() }
+        Self { me: me.id, json, naming, met, printer, shown: Shown::default() }
     }
 
     /// The line of a message, with its newline unless its author goes on.

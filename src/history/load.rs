@@ -4,7 +4,7 @@
 //! Nothing from a disk is believed: each post that goes into the room was signed by its author for this room. That is
 //! the costly part, and done by all cores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use std::thread;
 
 use super::back::LinesBack;
 use super::line;
-use crate::limits::{HISTORY_SCAN_BYTES_MAX, LOG_BYTES_MAX, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX};
+use crate::identity::Id;
+use crate::limits::{FEEDS_MAX, HISTORY_SCAN_BYTES_MAX, LOG_BYTES_MAX, POST_AGE_MS_MAX, POST_AHEAD_MS_MAX};
 use crate::room::Past;
 use crate::wire::record::{Domain, FeedId, Post};
 
@@ -23,7 +24,7 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 enum Checked {
     Post(Arc<Post>),
     /// Older than the room keeps, or from the far future.
-    Untimely,
+    Untimely(Box<Post>),
     Damaged,
 }
 
@@ -31,24 +32,33 @@ enum Checked {
 struct Loading<'a> {
     lines: LinesBack,
     domain: &'a Domain,
+    me: Id,
     wall: u64,
+    /// What the time is at least: something that this identity has signed then is there, and a machine's clock may be
+    /// behind when it starts.
+    no_earlier: u64,
     posts: Vec<Arc<Post>>,
     kept_bytes: usize,
     ends: Vec<Arc<Post>>,
+    /// The newest untimely post of each author: it was shown, too, if it is the clock that is wrong.
+    untimely: BTreeMap<Id, Arc<Post>>,
     feeds: BTreeSet<FeedId>,
     scanned_bytes: usize,
     damaged: usize,
 }
 
 /// Reads what earlier runs have kept. Damaged lines are told in the log.
-pub(super) fn load(folder: &Path, domain: &Domain, wall: u64) -> io::Result<Past> {
+pub(super) fn load(folder: &Path, domain: &Domain, me: Id, wall: u64) -> io::Result<Past> {
     let mut loading = Loading {
         lines: LinesBack::of(folder)?,
         domain,
+        me,
         wall,
+        no_earlier: wall,
         posts: Vec::new(),
         kept_bytes: 0,
         ends: Vec::new(),
+        untimely: BTreeMap::new(),
         feeds: BTreeSet::new(),
         scanned_bytes: 0,
         damaged: 0,
@@ -61,7 +71,8 @@ pub(super) fn load(folder: &Path, domain: &Domain, wall: u64) -> io::Result<Past
         log::warn!("history: {} damaged lines in {} are skipped", loading.damaged, folder.display());
     }
     loading.posts.reverse();
-    Ok(Past { posts: loading.posts, ends: loading.ends, ..Past::default() })
+    let former = loading.untimely.into_values().collect();
+    Ok(Past { posts: loading.posts, ends: loading.ends, former, ..Past::default() })
 }
 
 impl Loading<'_> {
@@ -71,10 +82,11 @@ impl Loading<'_> {
             if chunk.is_empty() {
                 return Ok(());
             }
-            let checked = check(&chunk, self.domain, self.wall);
+            self.no_earlier = self.no_earlier.max(self.own_time(&chunk));
+            let checked = check(&chunk, self.domain, self.wall, self.no_earlier);
             // Before a chunk in which all is too old there is nothing newer.
             let has = |kind: fn(&Checked) -> bool| checked.iter().any(kind);
-            let is_over = !has(|one| matches!(one, Checked::Post(_))) && has(|one| matches!(one, Checked::Untimely));
+            let is_over = !has(|one| matches!(one, Checked::Post(_))) && has(|one| matches!(one, Checked::Untimely(_)));
             for checked in checked {
                 self.take(checked);
             }
@@ -83,6 +95,13 @@ impl Loading<'_> {
             }
         }
         self.find_ends()
+    }
+
+    /// When this identity has signed the newest of its posts among some lines.
+    fn own_time(&self, lines: &[Vec<u8>]) -> u64 {
+        let is_own = |line: &&Vec<u8>| line::label(line).is_some_and(|label| label.feed.author == self.me);
+        let newest = lines.iter().find(is_own).and_then(|line| line::read(line));
+        newest.filter(|post| post.verify(self.domain).is_ok()).map_or(0, |post| post.at)
     }
 
     fn next_chunk(&mut self) -> io::Result<Vec<Vec<u8>>> {
@@ -117,7 +136,13 @@ impl Loading<'_> {
                     self.ends.push(post);
                 }
             }
-            Checked::Untimely => {}
+            Checked::Untimely(post) => {
+                let author = post.feed.author;
+                let is_news = author != self.me && !self.untimely.contains_key(&author);
+                if is_news && self.untimely.len() < FEEDS_MAX && post.verify(self.domain).is_ok() {
+                    self.untimely.insert(author, Arc::new(*post));
+                }
+            }
             Checked::Damaged => self.damaged += 1,
         }
     }
@@ -128,19 +153,19 @@ impl Loading<'_> {
             if line::label(&line).is_some_and(|label| self.feeds.contains(&label.feed)) {
                 continue;
             }
-            self.take(check_line(&line, self.domain, self.wall));
+            self.take(check_line(&line, self.domain, self.wall, self.no_earlier));
         }
         Ok(())
     }
 }
 
 /// Checks lines on all cores.
-fn check(lines: &[Vec<u8>], domain: &Domain, wall: u64) -> Vec<Checked> {
+fn check(lines: &[Vec<u8>], domain: &Domain, wall: u64, no_earlier: u64) -> Vec<Checked> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let share = lines.len().div_ceil(cores).max(1);
     thread::scope(|scope| {
         let check_share =
-            |share: &[Vec<u8>]| share.iter().map(|line| check_line(line, domain, wall)).collect::<Vec<_>>();
+            |share: &[Vec<u8>]| share.iter().map(|line| check_line(line, domain, wall, no_earlier)).collect::<Vec<_>>();
         let threads: Vec<_> = lines.chunks(share).map(|share| scope.spawn(move || check_share(share))).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, Vec<Checked>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -149,10 +174,10 @@ fn check(lines: &[Vec<u8>], domain: &Domain, wall: u64) -> Vec<Checked> {
     })
 }
 
-fn check_line(line: &[u8], domain: &Domain, wall: u64) -> Checked {
+fn check_line(line: &[u8], domain: &Domain, wall: u64, no_earlier: u64) -> Checked {
     let Some(post) = line::read(line) else { return Checked::Damaged };
-    if post.at < wall.saturating_sub(POST_AGE_MS_MAX) || post.at > wall.saturating_add(POST_AHEAD_MS_MAX) {
-        return Checked::Untimely;
+    if post.at < wall.saturating_sub(POST_AGE_MS_MAX) || post.at > no_earlier.saturating_add(POST_AHEAD_MS_MAX) {
+        return Checked::Untimely(Box::new(post));
     }
     if post.verify(domain).is_err() { Checked::Damaged } else { Checked::Post(Arc::new(post)) }
 }

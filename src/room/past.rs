@@ -28,6 +28,8 @@ pub struct Past {
     pub posts: Vec<Arc<Post>>,
     /// The newest post of each feed of which none is among those, newest first. Only its number and time count.
     pub ends: Vec<Arc<Post>>,
+    /// Of some authors the newest post that is too old, or of the far future. What they have said until then was shown.
+    pub former: Vec<Arc<Post>>,
     /// Whispers that wait, and up to where others' were shown.
     pub letters: Letters,
 }
@@ -109,7 +111,8 @@ impl Room {
                 self.log.skip_to(end.feed, end.number, self.now);
             }
         }
-        for post in past.posts.iter().chain(&past.ends).filter(|post| !taken.contains(&post.feed)) {
+        let untaken = past.posts.iter().chain(&past.ends).filter(|post| !taken.contains(&post.feed));
+        for post in untaken.chain(&past.former) {
             let at = forgotten.entry(post.feed.author).or_default();
             *at = post.at.max(*at);
         }

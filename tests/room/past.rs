@@ -239,3 +239,18 @@ fn what_was_evicted_while_this_node_was_away_is_named() {
     assert_eq!(bob.texts(), ["one", "last", "other"]);
     assert_eq!(bob.gaps(), [97]);
 }
+
+/// The clock was wrong when this run began, and what an earlier one has kept seemed too old to be taken up.
+#[test]
+fn what_seemed_too_old_is_not_shown_again_when_the_clock_is_put_right() {
+    let mut alice = Author::new(2, "alice");
+    let posts = [alice.join(), alice.say("one"), alice.say("two")];
+    let former = vec![Arc::clone(&posts[2])];
+    let mut bob = Hand::resume(config(1), &Past { former, ..Past::default() });
+    let a = bob.link(&alice, &[alice.entry(3)]);
+    bob.posts(a, &posts);
+    assert!(bob.texts().is_empty());
+    alice.at += 1_000;
+    bob.post(a, &alice.say("three"));
+    assert_eq!((bob.texts(), bob.gaps()), (vec!["three".to_owned()], vec![]));
+}
