@@ -170,6 +170,8 @@ struct Console {
     output: Output,
     screen: Option<Arc<Screen>>,
     private: Private,
+    /// What is said is typed, not piped in.
+    is_typed: bool,
     commands: Sender<Command>,
     shown: Shown,
     /// What the answers to come are for.
@@ -214,6 +216,7 @@ impl Console {
             output: started.output,
             screen: started.screen,
             private: started.private,
+            is_typed: options.input == Input::Terminal,
             commands,
             shown: Shown::default(),
             asked_names: VecDeque::new(),
@@ -402,12 +405,20 @@ impl Console {
     /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
         if let Event::Chatting(with) = event {
-            self.private.set(with.is_some());
+            if self.is_typed {
+                self.private.set(with.is_some());
+            }
             if let Some(screen) = &self.screen {
-                *screen.partner.lock() = with.as_ref().map(|person| self.naming.name(person));
+                screen.partner.lock().clone_from(with);
+                screen.answers();
             }
         }
         let Some(screen) = &self.screen else { return };
+        if let Event::Renamed { member, .. } = event
+            && let Some(partner) = screen.partner.lock().as_mut().filter(|partner| partner.id == member.id)
+        {
+            partner.nick = member.nick.clone();
+        }
         match event {
             Event::Renamed { member, .. } if member.id == self.me.id => {
                 self.me = member.clone();

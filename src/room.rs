@@ -129,6 +129,8 @@ pub struct Room {
     ending: own::Ending,
     /// How many says were posted.
     said: u64,
+    /// And how often to somebody alone.
+    whispered: u64,
     /// Sessions that have confirmed everything, and may go.
     held: BTreeSet<FeedId>,
     announced: reachable::Announced,
@@ -193,6 +195,7 @@ impl Room {
             completion: completion::Completion::default(),
             ending: own::Ending::Open,
             said: 0,
+            whispered: 0,
             held: BTreeSet::new(),
             announced: reachable::Announced::default(),
             absence: away::Absence::default(),
@@ -250,6 +253,7 @@ impl Room {
         matches!(self.ending, own::Ending::Open)
             && !self.is_behind()
             && (!self.whispers.is_pipe() || self.may_whisper())
+            && self.may_go_on()
             && self.pace.may_say(self.marks.sharers(), &self.domain)
     }
 

@@ -128,13 +128,53 @@ fn a_private_chat_has_plain_lines_go_to_one_until_its_end() {
     let bob = chatting("bob", &[&alice.addr()]);
     let carol = chatting("carol", &[&alice.addr()]);
     alice.wait_for_all(&["bob", "carol"]);
-    // Piped text is said; what a person types is what is tested here, and `/me` is typed in both.
     alice.say("/chat bob");
     alice.wait_for("the chat", |event| event["event"] == "chat" && event["with"]["nick"] == "bob");
-    alice.say("/me whispers\n/say aloud\n/end\n/me speaks");
-    wait_for_whispers(&bob, "alice", &["whispers".to_owned()]);
-    carol.wait_for_said("alice", &["aloud".to_owned(), "speaks".to_owned()]);
+    alice.say("one\n/me whispers\ntwo\n/say aloud\nthree\n/end\n/me speaks\nto all");
+    wait_for_whispers(&bob, "alice", &["one", "whispers", "two", "three"].map(str::to_owned));
+    carol.wait_for_said("alice", &["aloud", "speaks", "to all"].map(str::to_owned));
     check_unheard(carol);
+}
+
+/// A script that whispers: what it writes before it is known who is here is in order behind that, and the exit code tells
+/// whether all was read.
+#[test]
+fn a_script_may_whisper_from_its_first_line_on() {
+    let alice = chatting("alice", &[]);
+    let bob = chatting("bob", &[&alice.addr()]);
+    bob.wait_for_all(&["alice"]);
+    for (input, code, private, public) in [
+        ("/msg bob one", 0, vec!["one"], vec![]),
+        ("/chat bob\ntwo\n/me three\nfour\n/end\nfive", 0, vec!["two", "three", "four"], vec!["five"]),
+        ("/msg nobody six", 4, vec![], vec![]),
+        ("/chat nobody\nseven\n/end\neight", 4, vec![], vec!["eight"]),
+        ("/chat bob\nnine\n/chat nobody\nten\n/end\neleven", 4, vec!["nine"], vec!["eleven"]),
+    ] {
+        let name = format!("pipe{}", input.len());
+        let mut pipe = piping(&name, &["--commands", &alice.addr()]);
+        pipe.say(input);
+        pipe.end_input();
+        assert_eq!(pipe.exit_code(), code, "{input:?}: {}", pipe.told());
+        let lines = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        wait_for_whispers(&bob, &name, &lines(private));
+        alice.wait_for_member("left", &name);
+        alice.wait_for_said(&name, &lines(public));
+    }
+    check_unheard(alice);
+}
+
+/// Who has left is written to by runs that stay, and by none that ends with its input and keeps nothing.
+#[test]
+fn a_script_that_whispers_to_who_has_left_fails() {
+    let alice = chatting("alice", &[]);
+    let erin = chatting("erin", &[&alice.addr()]);
+    alice.wait_for_all(&["erin"]);
+    erin.finish();
+    alice.wait_for_member("left", "erin");
+    let mut pipe = piping("pipe", &["--commands", "--linger", "1", &alice.addr()]);
+    pipe.say("/msg erin gone");
+    pipe.end_input();
+    assert_eq!(pipe.exit_code(), 4, "{}", pipe.told());
 }
 
 #[test]

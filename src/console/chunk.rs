@@ -60,7 +60,7 @@ impl Chunker {
         let mut rest = text.as_str();
         while is_longer(rest, SAY_TEXT_BYTES_MAX) {
             let (part, behind) = rest.split_at(fitting_bytes(rest, SAY_TEXT_BYTES_MAX));
-            says.push(Said { text: part.to_owned(), action: false, part: true });
+            says.push(Said { text: part.to_owned(), part: true, ..Said::default() });
             rest = behind;
         }
         self.held = [rest.as_bytes(), tail].concat();
@@ -76,12 +76,12 @@ pub fn split_text(text: &str) -> Vec<Said> {
 
 /// Cuts a say again where it is too long for a whisper.
 pub fn split_whisper(said: Said) -> Vec<Said> {
-    let Said { text, action, part } = said;
+    let Said { text, action, part, private } = said;
     let mut whispers = Vec::new();
     cut_to(text, WHISPER_TEXT_BYTES_MAX, &mut whispers);
     let last = whispers.len().saturating_sub(1);
     for (index, whisper) in whispers.iter_mut().enumerate() {
-        whisper.action = action;
+        (whisper.action, whisper.private) = (action, private);
         whisper.part |= part && index == last;
     }
     whispers
@@ -124,7 +124,7 @@ fn cut(text: String, says: &mut Vec<Said>) {
 
 fn cut_to(text: String, bytes_max: usize, says: &mut Vec<Said>) {
     if !is_longer(&text, bytes_max) {
-        says.push(Said { text, action: false, part: false });
+        says.push(Said { text, ..Said::default() });
         return;
     }
     let mut rest = text.as_str();
@@ -134,10 +134,10 @@ fn cut_to(text: String, bytes_max: usize, says: &mut Vec<Said>) {
         let window = rest.as_bytes().get(..=fitting).unwrap_or(rest.as_bytes());
         let newline = memrchr(b'\n', window);
         let (said, behind) = rest.split_at(newline.unwrap_or(fitting));
-        says.push(Said { text: said.to_owned(), action: false, part: newline.is_none() });
+        says.push(Said { text: said.to_owned(), part: newline.is_none(), ..Said::default() });
         rest = if newline.is_some() { behind.get(1..).unwrap_or_default() } else { behind };
     }
-    says.push(Said { text: rest.to_owned(), action: false, part: false });
+    says.push(Said { text: rest.to_owned(), ..Said::default() });
 }
 
 /// The longest start of a text that fits, at a character's end.

@@ -93,6 +93,6 @@ impl Feeder<'_> {
             return Ok(());
         }
         let text = std::mem::take(lines).join("\n");
-        self.speaker.say(Said { text, action: false, part })
+        self.speaker.say(Said { text, action: false, part, private: self.speaker.private.is_on() })
     }
 }

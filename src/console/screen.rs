@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rustyline::ExternalPrinter;
 
 use super::Naming;
@@ -21,6 +21,9 @@ use crate::wire::record::Nick;
 
 /// How often waits look again by themselves; what they wait for wakes them anyway.
 const WAIT_MS: Duration = Duration::from_millis(20);
+
+/// How long an answer of the room is waited for.
+const ANSWER_MS_MAX: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the editor to write what it was handed.
 const DRAIN_MS_MAX: Duration = Duration::from_millis(300);
@@ -51,7 +54,11 @@ pub(super) struct Screen {
     /// The own name, for the prompt.
     pub(super) nick: Mutex<Nick>,
     /// With whom a private chat goes on, for the prompt.
-    pub(super) partner: Mutex<Option<String>>,
+    pub(super) partner: Mutex<Option<Person>>,
+    /// The thread that edits waits for something to be answered: text goes straight to the terminal.
+    waiting: AtomicBool,
+    /// The answer is there.
+    answered: (Mutex<bool>, Condvar),
 }
 
 impl Screen {
@@ -69,15 +76,44 @@ impl Screen {
             me: me.id,
             nick: Mutex::new(me.nick.clone()),
             partner: Mutex::new(None),
+            waiting: AtomicBool::new(false),
+            answered: (Mutex::new(false), Condvar::new()),
         })
     }
 
     /// What stands before the line being typed.
     pub(super) fn prompt(&self) -> String {
         match &*self.partner.lock() {
-            Some(partner) => format!("{} to {partner}> ", self.nick.lock()),
+            Some(partner) => format!("{} to {}> ", self.nick.lock(), self.naming.name(partner)),
             None => format!("{}> ", self.nick.lock()),
         }
+    }
+
+    /// Asks for what changes the prompt, and waits for the answer, not for long: a prompt that is out of date says the
+    /// wrong thing about who reads what is typed.
+    pub(super) fn ask<E>(&self, ask: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let (answered, told) = &self.answered;
+        *answered.lock() = false;
+        ask()?;
+        self.waiting.store(true, Ordering::SeqCst);
+        self.printer.unpark();
+        let mut answered = answered.lock();
+        if !*answered {
+            told.wait_for(&mut answered, ANSWER_MS_MAX);
+        }
+        drop(answered);
+        self.waiting.store(false, Ordering::SeqCst);
+        while self.printing.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// That was answered.
+    pub(super) fn answers(&self) {
+        let (answered, told) = &self.answered;
+        *answered.lock() = true;
+        told.notify_all();
     }
 
     /// The editor draws its line. Only now text may be handed to it.
@@ -128,13 +164,19 @@ impl ScreenPrinter {
     pub(super) fn print(&mut self, text: &str) {
         debug_assert!(text.ends_with('\n'), "rustyline lets lines run together otherwise");
         let screen = &self.screen;
+        let mut is_free = false;
         while !screen.closed.load(Ordering::SeqCst) {
             screen.printing.store(true, Ordering::SeqCst);
-            if screen.editing.load(Ordering::SeqCst) {
+            is_free = screen.waiting.load(Ordering::SeqCst);
+            if is_free || screen.editing.load(Ordering::SeqCst) {
                 break;
             }
             screen.printing.store(false, Ordering::SeqCst);
             thread::park_timeout(WAIT_MS);
+        }
+        if is_free {
+            super::tty::write(text.as_bytes());
+            return screen.printing.store(false, Ordering::SeqCst);
         }
         let printed = if screen.closed.load(Ordering::SeqCst) {
             Err(())

@@ -70,7 +70,7 @@ pub(super) struct Speaker {
 }
 
 /// Whether what is typed goes to somebody alone. While that is not sure it does: then the room refuses it, and nothing is
-/// said to all that was meant for one.
+/// said to all that was meant for one. Of a script that has asked for it, until it ends it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Private(Arc<AtomicBool>);
 
@@ -79,7 +79,7 @@ impl Private {
         self.0.store(on, Ordering::SeqCst);
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -103,7 +103,11 @@ impl Speaker {
             Typed::Whisper(whom, text) => self.whisper_all(&whom, &text, false),
             Typed::Chat(who) => {
                 self.private.set(who.is_some());
-                self.command(Command::Chat(who.map(Whom::Called)))
+                let chat = Command::Chat { whom: who.map(Whom::Called), seen: self.says.is_none() };
+                match &self.screen {
+                    Some(screen) => screen.ask(|| self.command(chat)),
+                    None => self.command(chat),
+                }
             }
             Typed::Ping(who) => self.command(Command::Ping(Whom::Called(who))),
             Typed::Trace(who) => self.command(Command::Trace(Whom::Called(who))),
@@ -149,7 +153,7 @@ impl Speaker {
     /// Says something. In piped text this returns once the room has taken it.
     pub(super) fn say(&self, said: Said) -> Result<(), Gone> {
         match &self.says {
-            Some(says) if self.to_one => {
+            Some(says) if self.to_one || said.private => {
                 split_whisper(said).into_iter().try_for_each(|said| says.send(said).map_err(|_| Gone))
             }
             Some(says) => says.send(said).map_err(|_| Gone),

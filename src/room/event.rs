@@ -407,7 +407,13 @@ pub enum Command {
     /// Say this to somebody alone.
     Whisper(Whom, Said),
     /// Have what is said to `Whom::Partner` go to them, or to nobody.
-    Chat(Option<Whom>),
+    Chat {
+        /// With whom; with `None` it ends.
+        whom: Option<Whom>,
+        /// Somebody sees whether that works: where it does not, all stays as it was. A script goes on, and what it says is
+        /// refused until it has ended that chat or begun another.
+        seen: bool,
+    },
     /// How long is the way to somebody and back?
     Ping(Whom),
     /// Which way leads to somebody?
@@ -445,6 +451,8 @@ pub struct Said {
     pub action: bool,
     /// The next one continues this one's last line.
     pub part: bool,
+    /// It is for the partner of the private chat, and nobody else.
+    pub private: bool,
 }
 
 impl Person {

@@ -11,7 +11,7 @@ use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, RANK_DEFAULT, WHY_BYTES_MAX};
 use crate::wire::end::End;
 use crate::wire::record::{Draft, FeedId, Header, Post};
 
-use super::event::{Command, Event, Outcome, Person, Said};
+use super::event::{Command, Event, Outcome, Person, Said, Whom};
 use super::links::{Link, Outgoing};
 use super::local::Question;
 use super::pace::Due;
@@ -73,16 +73,26 @@ impl Room {
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
-        if matches!(self.ending, Ending::Open) && self.whispers.is_pipe() {
-            return self.say_to_reader(said, out);
+        if !matches!(self.ending, Ending::Open) {
+            return;
         }
-        if matches!(self.ending, Ending::Open) {
+        if said.private {
+            self.whisper(&Whom::Partner, said, out);
+        } else if self.whispers.is_pipe() {
+            self.say_to_reader(said, out);
+        } else {
             self.said += 1;
             self.post(&Draft::Say { text: &said.text, action: said.action, part: said.part }, out);
         }
     }
 
     pub(super) fn command(&mut self, command: Command, out: &mut Vec<Output>) {
+        if let Some(command) = self.hold_command(command) {
+            self.obey(command, out);
+        }
+    }
+
+    pub(super) fn obey(&mut self, command: Command, out: &mut Vec<Output>) {
         match command {
             Command::Say(said) => self.say(&said, out),
             Command::Nick(nick) => {
@@ -101,7 +111,7 @@ impl Room {
                     self.whisper(&whom, &said, out);
                 }
             }
-            Command::Chat(whom) => self.chat(whom.as_ref()),
+            Command::Chat { whom, seen } => self.chat(whom.as_ref(), seen),
             Command::Ping(whom) => self.ping(&whom, out),
             Command::Trace(whom) => self.trace(&whom, out),
             Command::Acquaint { shut_out, contacts } => self.whispers.acquaint(shut_out, contacts),
@@ -188,7 +198,7 @@ impl Room {
         let outcome = match self.accompanied_at {
             None if refused => Outcome::Refused,
             None => Outcome::NoPeer,
-            Some(_) if self.said == 0 => Outcome::Done,
+            Some(_) if self.said + self.whispered == 0 => Outcome::Done,
             Some(_) => {
                 self.local.notice(Event::Undelivered { missing: Vec::new() });
                 Outcome::Unconfirmed
@@ -222,7 +232,8 @@ impl Room {
             required.extend(self.roster.present().map(|(session, _)| *session).filter(|session| *session != me));
         }
         let last = confirmation.last;
-        let progress = required.iter().map(|member| self.pace.progress(member).min(last)).sum();
+        let progress: u64 = required.iter().map(|member| self.pace.progress(member).min(last)).sum();
+        let progress = progress + self.whispered.saturating_sub(self.whispers.waiting() as u64);
         if progress > confirmation.progress {
             confirmation.progress = progress;
             confirmation.progress_at = now;
@@ -235,8 +246,8 @@ impl Room {
         let confirmed: BTreeSet<_> =
             required.iter().filter(|member| held(member)).map(|member| member.author).collect();
         if (missing.is_empty() && !confirmed.is_empty()) || (self.said == 0 && !required.is_empty()) {
-            self.local.notice(Event::Delivered { posts: self.said, members: confirmed.len() });
-            return self.leave("", Outcome::Done, out);
+            let members = confirmed.len();
+            return self.confirm_private(members, expired, out);
         }
         let hopeless = !missing.is_empty() && missing.iter().all(|member| !self.roster.is_present(member));
         if hopeless || expired {
@@ -246,9 +257,28 @@ impl Room {
         }
     }
 
+    /// What was said to all is confirmed; what was said to some alone has to be, too.
+    fn confirm_private(&mut self, members: usize, expired: bool, out: &mut Vec<Output>) {
+        let missing = self.whispers.readers_awaited();
+        if !missing.is_empty() && !expired {
+            return;
+        }
+        if !missing.is_empty() || self.whispers.has_failed() {
+            if !missing.is_empty() {
+                self.local.notice(Event::Undelivered { missing });
+            }
+            return self.leave("", Outcome::Unconfirmed, out);
+        }
+        // Of each that was whispered it was told that it was heard.
+        if self.said > 0 || self.whispered == 0 {
+            self.local.notice(Event::Delivered { posts: self.said, members });
+        }
+        self.leave("", Outcome::Done, out);
+    }
+
     /// All that was piped in is for one reader, who confirms it.
     fn confirm_whispers(&mut self, out: &mut Vec<Output>) {
-        let (now, linger_ms, said) = (self.now.mono, self.config.linger_ms, self.said);
+        let (now, linger_ms, said) = (self.now.mono, self.config.linger_ms, self.whispered);
         let reader = self.pipe_reader();
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
         // Until it is found nothing can be said to it, and somebody gives up looking.

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::wire::record::FeedId;
 use crate::wire::seal::{Content, Sealer, SealingKey, Text};
 
-use super::event::{Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom};
+use super::event::{Command, Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom};
 use super::names::{Names, start_of};
 use super::{LinkId, Output, Room};
 
@@ -56,6 +56,8 @@ pub(super) struct Whispers {
     pipe: Pipe,
     /// and that some of it was not taken, or was given up.
     has_failed: bool,
+    /// Commands that name somebody, before it is known who is here, and what follows them.
+    held: VecDeque<Command>,
     /// What is to be kept,
     notes: Vec<Note>,
     /// the streams whose state is being kept, and under which token.
@@ -86,6 +88,7 @@ impl Whispers {
             partner: None,
             pipe: to.map_or(Pipe::Room, Pipe::Sought),
             has_failed: false,
+            held: VecDeque::new(),
             notes: Vec::new(),
             keeping: None,
             next_token: 1,
@@ -121,8 +124,13 @@ impl Whispers {
     }
 
     /// How many whispers wait for their readers.
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.talks.values().map(|talk| talk.queue.len()).sum()
+    }
+
+    /// For whom some wait.
+    pub(super) fn readers_awaited(&self) -> Vec<Person> {
+        self.talks.values().filter(|talk| !talk.queue.is_empty()).map(|talk| talk.person.clone()).collect()
     }
 
     fn waiting_bytes(&self) -> usize {
@@ -254,7 +262,7 @@ impl Room {
         let sealed = self.whispers.sealer.seal(person.id, &key, &content).map_err(|error| error.to_string())?;
         talk.last_number = number;
         talk.queue.push_back(Item { stream, number, at, sealed, since: now, kept: false, told: false });
-        self.said += 1;
+        self.whispered += 1;
         if self.config.echo {
             let me = Person { id: self.me.author, nick: self.config.nick.clone() };
             let whisper = Whisper {
@@ -275,17 +283,21 @@ impl Room {
     }
 
     /// Begins or ends a private chat.
-    pub(super) fn chat(&mut self, whom: Option<&Whom>) {
+    pub(super) fn chat(&mut self, whom: Option<&Whom>, seen: bool) {
         match whom.map(|whom| self.meant(whom)).transpose() {
             Ok(meant) => {
                 let person = meant.map(|(person, _)| person);
                 self.whispers.partner = person.as_ref().map(|person| person.id);
                 self.local.notice(Event::Chatting(person));
             }
-            Err(why) => {
-                self.whispers.partner = None;
+            Err(why) if seen => {
                 self.local.notice(Event::Refused(why));
-                self.local.notice(Event::Chatting(None));
+                let partner = self.whispers.partner.and_then(|id| self.talked_with(id));
+                self.local.notice(Event::Chatting(partner));
+            }
+            Err(why) => {
+                (self.whispers.partner, self.whispers.has_failed) = (None, true);
+                self.local.notice(Event::Refused(why));
             }
         }
     }
@@ -392,6 +404,7 @@ impl Room {
 
     /// What is due by the clock.
     pub(super) fn whispers_due(&mut self, out: &mut Vec<Output>) {
+        self.obey_held(out);
         self.find_pipe_reader(out);
         let now = self.now.mono;
         let is_used = |talk: &Talk| !talk.queue.is_empty() || now < talk.used_at + WHISPER_LINK_MS;

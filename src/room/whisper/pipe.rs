@@ -1,7 +1,7 @@
 //! A pipe whose lines are for one reader alone: found by a name when it is known who is here, then paced by its receipts.
 
 use crate::limits::WHISPERS_WAITING_MAX;
-use crate::room::event::{Event, Outcome, Person, Said, Whom};
+use crate::room::event::{Command, Event, Outcome, Person, Said, Whom};
 use crate::room::{Output, Room};
 
 use super::Pipe;
@@ -38,6 +38,45 @@ impl Room {
         let Pipe::Found(id) = self.whispers.pipe else { return false };
         let waiting = self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len());
         waiting < WHISPERS_WAITING_MAX / 4
+    }
+
+    /// Keeps a command that names somebody until it is known who is here, and those behind it; gives back what is done now.
+    pub(in crate::room) fn hold_command(&mut self, command: Command) -> Option<Command> {
+        let names = match &command {
+            Command::Whisper(..) | Command::Chat { .. } | Command::Ping(_) | Command::Trace(_) => true,
+            Command::EndOfInput => false,
+            _ => return Some(command),
+        };
+        let is_early = !self.whispers.held.is_empty() || (names && self.is_finding_out());
+        let held = &mut self.whispers.held;
+        if !is_early || (names && held.len() >= WHISPERS_WAITING_MAX) {
+            return Some(command);
+        }
+        held.push_back(command);
+        None
+    }
+
+    /// Whether it is not known yet who is here.
+    fn is_finding_out(&self) -> bool {
+        let is_over = if self.config.passing { self.completion.is_complete() } else { !self.completion.is_under_way() };
+        !is_over && self.now.mono < self.started.mono + self.config.wait_ms
+    }
+
+    /// Does what was held.
+    pub(in crate::room) fn obey_held(&mut self, out: &mut Vec<Output>) {
+        if !self.whispers.held.is_empty() && !self.is_finding_out() {
+            for command in std::mem::take(&mut self.whispers.held) {
+                self.obey(command, out);
+            }
+        }
+    }
+
+    /// Whether piped text may go on: it stands behind what is held, and a partner takes it as fast as it confirms it.
+    pub(in crate::room) fn may_go_on(&self) -> bool {
+        let partner = self.whispers.partner.and_then(|id| self.whispers.talks.get(&id));
+        let is_behind =
+            partner.is_some_and(|talk| talk.target.is_some() && talk.queue.len() >= WHISPERS_WAITING_MAX / 4);
+        self.whispers.held.is_empty() && !is_behind
     }
 
     /// Says what was piped in to its reader.
