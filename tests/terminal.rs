@@ -213,6 +213,39 @@ fn a_pasted_block_is_said_in_one_piece() {
     assert_eq!(says, 1, "one say for the block");
 }
 
+/// What was typed behind an Enter before the line editor read again was gone, and a command with it.
+#[test]
+fn what_is_typed_ahead_is_done_in_order() {
+    let (alice, mut bob) = alice_and_bob();
+    let carol = chatting("carol", &[&alice.addr()]);
+    bob.sees("carol is here");
+    bob.types("one\rtwo\r/chat carol\rfor carol\r/end\rthree\r");
+    alice.wait_for_said("bob", &lines(&["one", "two", "three"]));
+    carol.wait_for("the private line", |event| event["event"] == "whisper" && event["text"] == "for carol");
+    let keys = ["four\r", "five\r", "six\r"];
+    keys.iter().for_each(|line| bob.types(line));
+    alice.wait_for_said("bob", &lines(&["one", "two", "three", "four", "five", "six"]));
+}
+
+/// The prompt says who reads the line that is typed, whatever became of the last command.
+#[test]
+fn the_prompt_names_the_partner_of_a_private_chat() {
+    let (alice, mut bob) = alice_and_bob();
+    bob.enters("/chat alice");
+    bob.sees("goes to alice alone");
+    bob.sees("bob to alice> ");
+    bob.enters("/chat nobody");
+    bob.sees("nobody here is called nobody");
+    bob.sees("bob to alice> ");
+    bob.enters("still private");
+    alice.wait_for("the private line", |event| event["event"] == "whisper" && event["text"] == "still private");
+    bob.sees("delivered to alice");
+    bob.enters("/end");
+    bob.sees("to all again");
+    bob.enters("aloud");
+    alice.wait_for_said("bob", &lines(&["aloud"]));
+}
+
 #[test]
 fn control_d_on_an_empty_line_is_a_goodbye() {
     let (alice, mut bob) = alice_and_bob();
