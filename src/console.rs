@@ -55,7 +55,7 @@ use crate::history::query::Found;
 use crate::identity::{Id, Identity, key_path};
 use crate::known::{Known, today};
 use crate::room::Wanted;
-use crate::room::event::{Command, Event, Outcome, Person, Said, Status};
+use crate::room::event::{Command, Event, Outcome, Person, Said, Status, Whisper};
 use crate::room::names::start_of;
 use crate::secret::RoomSecret;
 use crate::wire::record::Nick;
@@ -174,6 +174,8 @@ struct Console {
     is_typed: bool,
     commands: Sender<Command>,
     shown: Shown,
+    /// Which whispers are in what is written next.
+    whispers: Vec<Arc<Whisper>>,
     /// What the answers to come are for.
     asked_names: VecDeque<Query>,
     asked_status: VecDeque<Query>,
@@ -219,6 +221,7 @@ impl Console {
             is_typed: options.input == Input::Terminal,
             commands,
             shown: Shown::default(),
+            whispers: Vec::new(),
             asked_names: VecDeque::new(),
             asked_status: VecDeque::new(),
             asked_recall: VecDeque::new(),
@@ -291,6 +294,7 @@ impl Console {
         }
         if let Event::Whispered(whisper) = event {
             self.meet(&whisper.from);
+            self.whispers.push(Arc::clone(whisper));
         }
         self.show(event);
         match event {
@@ -462,10 +466,17 @@ impl Console {
 
     /// Writes what has come together. A closed stdout ends the run quietly, any other fault aloud.
     fn write(&mut self) {
+        let whispers = std::mem::take(&mut self.whispers);
         if self.broken.is_some() {
             self.shown.chat.clear();
         }
-        let Err(error) = self.output.write(&mut self.shown) else { return };
+        let Err(error) = self.output.write(&mut self.shown) else {
+            // Their senders hear of it now, and not where stdout takes nothing.
+            if self.broken.is_none() && !whispers.is_empty() {
+                let _ = self.commands.send(Command::Shown(whispers));
+            }
+            return;
+        };
         if self.broken.is_some() {
             return;
         }

@@ -742,6 +742,12 @@ pub const WHISPER_DIAL_MS: u64 = 3_000;
 /// Whispers that have come before their turn, of one sender. Beyond, they are dropped, and come again.
 pub const WHISPERS_EARLY_MAX: usize = 2 * WHISPERS_UNDER_WAY_MAX;
 
+/// Those of all senders together, in bytes: keys cost nothing.
+pub const WHISPERS_EARLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a whisper that waits costs beside its text, in bytes, rounded up.
+pub const WHISPER_COST_BYTES: usize = 1_024;
+
 /// Whispers that wait for a slow terminal or reader of stdout, in bytes. Beyond, what comes is dropped, and comes again.
 pub const WHISPERS_UNSHOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
 

@@ -265,12 +265,7 @@ impl Room {
         let roster = &self.roster;
         let next = self.local.next(&self.log, self.me.author, |feed| roster.person(feed), self.now.mono)?;
         Some(match next {
-            local::Next::Event(event) => {
-                if let Event::Whispered(whisper) = &event {
-                    self.whisper_shown(whisper);
-                }
-                event
-            }
+            local::Next::Event(event) => event,
             local::Next::Question(local::Question::Names) => self.names(),
             local::Next::Question(local::Question::Status) => self.status(),
             local::Next::Question(local::Question::Recall(wanted)) => self.recall(&wanted),

@@ -222,8 +222,9 @@ fn what_is_typed_ahead_is_done_in_order() {
     bob.types("one\rtwo\r/chat carol\rfor carol\r/end\rthree\r");
     alice.wait_for_said("bob", &lines(&["one", "two", "three"]));
     carol.wait_for("the private line", |event| event["event"] == "whisper" && event["text"] == "for carol");
-    let keys = ["four\r", "five\r", "six\r"];
-    keys.iter().for_each(|line| bob.types(line));
+    for line in ["four", "five", "six"] {
+        bob.enters(line);
+    }
     alice.wait_for_said("bob", &lines(&["one", "two", "three", "four", "five", "six"]));
 }
 

@@ -281,6 +281,30 @@ fn a_whisper_waits_for_its_reader_over_the_senders_own_restart() {
     wait_for_whispers(&bob, "alice", &["one".to_owned(), "two".to_owned(), "three".to_owned()]);
 }
 
+/// Whoever reads its stdout is gone, as `head` is after its last line.
+#[test]
+fn a_whisper_that_nobody_could_read_is_not_confirmed_and_comes_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut alice = chatting("alice", &["--commands"]);
+    let mut command = with_history("bob");
+    command.env("XDG_STATE_HOME", folder.path().join("state")).env("XDG_DATA_HOME", folder.path().join("data"));
+    command.args(["--no-listen", &alice.addr()]);
+    let (mut bob, stdout) = Node::start_raw("bob", command, Stdio::piped());
+    alice.wait_for_all(&["bob"]);
+    drop(stdout);
+    alice.say("/msg bob unseen");
+    assert_eq!(bob.exit_code(), 0);
+    alice.wait_for_member("left", "bob");
+    let delivered = alice.events().iter().filter(|event| event["event"] == "delivered").count();
+    assert_eq!(delivered, 0, "nobody has seen it");
+    let mut command = with_history("bob");
+    command.env("XDG_STATE_HOME", folder.path().join("state")).env("XDG_DATA_HOME", folder.path().join("data"));
+    command.args(["--no-listen", &alice.addr()]);
+    let bob = Node::start("bob", command, Stdio::piped());
+    wait_for_whispers(&bob, "alice", &["unseen".to_owned()]);
+    wait_for_delivered(&alice, "bob", 1);
+}
+
 #[test]
 fn a_reader_that_is_killed_again_and_again_is_shown_each_whisper_once() {
     const ROUNDS: usize = 5;

@@ -406,6 +406,8 @@ pub enum Command {
     Nick(Nick),
     /// Say this to somebody alone.
     Whisper(Whom, Said),
+    /// These were shown to the user: their senders hear that.
+    Shown(Vec<Arc<Whisper>>),
     /// Have what is said to `Whom::Partner` go to them, or to nobody.
     Chat {
         /// With whom; with `None` it ends.

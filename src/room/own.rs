@@ -112,6 +112,7 @@ impl Room {
                 }
             }
             Command::Chat { whom, seen } => self.chat(whom.as_ref(), seen),
+            Command::Shown(whispers) => whispers.iter().for_each(|whisper| self.whisper_shown(whisper)),
             Command::Ping(whom) => self.ping(&whom, out),
             Command::Trace(whom) => self.trace(&whom, out),
             Command::Acquaint { shut_out, contacts } => self.whispers.acquaint(shut_out, contacts),
@@ -126,7 +127,7 @@ impl Room {
 
     /// What is due by the clock: a mark, a renewed join.
     pub(super) fn post_due(&mut self, out: &mut Vec<Output>) {
-        if matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over) {
+        if self.is_ending() {
             return;
         }
         let insist = self.config.passing;
@@ -153,6 +154,11 @@ impl Room {
         }
     }
 
+    /// Whether goodbye is said, or about to be.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over)
+    }
+
     /// Takes the end of the run one step further, where it is due.
     pub(super) fn end_step(&mut self, out: &mut Vec<Output>) {
         match &self.ending {
@@ -172,7 +178,8 @@ impl Room {
             }
             Ending::Leaving { deadline, outcome } => {
                 let (late, outcome) = (self.now.mono >= *deadline, *outcome);
-                if late || self.links.values().all(|link| self.is_emptied(link)) {
+                let is_settled = self.links.values().all(|link| self.is_emptied(link)) && !self.owes_receipts();
+                if late || is_settled {
                     self.finish(outcome, out);
                 }
             }
@@ -307,7 +314,7 @@ impl Room {
     // ---- goodbye --------------------------------------------------------------------------------------
 
     pub(super) fn leave(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
-        if matches!(self.ending, Ending::HandingOver { .. } | Ending::Leaving { .. } | Ending::Over) {
+        if self.is_ending() {
             return;
         }
         match self.hand_over_to_leave(out) {

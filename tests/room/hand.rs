@@ -143,6 +143,8 @@ pub(crate) struct Hand {
     pub(crate) stuck: BTreeSet<LinkId>,
     /// Leave events in the room, as a stalled terminal does.
     pub(crate) unread: bool,
+    /// Takes what is to be shown, and does not come to show it.
+    pub(crate) writes_nothing: bool,
     seen: Seen,
     sent: Vec<(LinkId, Frame)>,
     next_link: LinkId,
@@ -197,6 +199,7 @@ impl Hand {
             notes: Vec::new(),
             stuck: BTreeSet::new(),
             unread: false,
+            writes_nothing: false,
             seen: Seen::default(),
             sent: Vec::new(),
             next_link: 1,
@@ -249,7 +252,14 @@ impl Hand {
         {
             self.events.push(event);
         }
-        if self.events.len() > events && self.room.owes_answers() && self.outcome.is_none() {
+        let whisper = |event: &Event| match event {
+            Event::Whispered(whisper) => Some(Arc::clone(whisper)),
+            _ => None,
+        };
+        let whispers: Vec<_> = self.events[events..].iter().filter_map(whisper).collect();
+        if !whispers.is_empty() && !self.writes_nothing {
+            self.input(Input::Command(Command::Shown(whispers)));
+        } else if self.events.len() > events && self.room.owes_answers() && self.outcome.is_none() {
             self.input(Input::Shown);
         }
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use hobnob::limits::{
-    LINK_FLOODS, LINK_TRACES, LINK_WHISPERS, PROBES_MAX, RECEIPT_MS_MAX, WHISPER_AGE_MS_MAX, WHISPER_HOPS_MAX,
-    WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX, WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_MAX,
+    LINK_FLOODS, LINK_TRACES, LINK_WHISPERS, PROBES_MAX, RECEIPT_MS_MAX, WHISPER_AGE_MS_MAX, WHISPER_COST_BYTES,
+    WHISPER_HOPS_MAX, WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_BYTES_MAX, WHISPERS_EARLY_MAX,
+    WHISPERS_UNSHOWN_BYTES_MAX, WHISPERS_WAITING_MAX,
 };
 use hobnob::room::event::{Command, Event, NotHeard, Outcome, Person, Said, WaitsFor, Whisper, Whom};
 use hobnob::room::{Input, LinkId, Note, Past};
@@ -238,6 +239,53 @@ fn what_comes_early_is_held_to_a_bound() {
     assert_eq!(shown(&bob).last().map(String::as_str), Some("again"));
 }
 
+/// Keys cost nothing: one node writes under as many as it likes.
+#[test]
+fn what_comes_early_of_all_together_is_held_to_a_bound() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    let a = joined(&mut bob, &mut alice);
+    let words = "x".repeat(40_000);
+    let fitting = WHISPERS_EARLY_BYTES_MAX / (words.len() + WHISPER_COST_BYTES);
+    let senders: Vec<Author> = (10..).take(4).map(|seed| Author::new(seed, "mallory")).collect();
+    let most = WHISPERS_EARLY_MAX as u64 / 2;
+    for sender in &senders {
+        for number in 2..=most {
+            whisper(&mut bob, a, sender, number, &words);
+            bob.pass(50);
+        }
+    }
+    for sender in &senders {
+        whisper(&mut bob, a, sender, 1, &words);
+    }
+    assert_eq!(shown(&bob).len(), fitting + senders.len(), "beyond it they are dropped");
+    for number in 2..=most {
+        whisper(&mut bob, a, &senders[3], number, "again");
+    }
+    assert_eq!(whispers(&bob).iter().filter(|it| it.from.id == senders[3].feed.author).count() as u64, most);
+}
+
+/// What the console was handed and has not written yet may never be seen.
+#[test]
+fn a_whisper_is_confirmed_on_the_consoles_word_and_a_run_ends_behind_it() {
+    let mut bob = Hand::new(config(1));
+    let mut alice = Author::new(2, "alice");
+    let a = joined(&mut bob, &mut alice);
+    bob.writes_nothing = true;
+    whisper(&mut bob, a, &alice, 1, "one");
+    bob.pass_alive(2_000, &[a]);
+    assert_eq!((shown(&bob).len(), read(&mut bob, a, &alice).len()), (1, 0));
+    bob.input(Input::Command(Command::Leave { why: String::new() }));
+    bob.pass(100);
+    assert_eq!(bob.outcome, None, "it waits for that, though not for long");
+    whisper(&mut bob, a, &alice, 2, "for the next run");
+    bob.input(Input::Command(Command::Shown(whispers(&bob))));
+    bob.pass(100);
+    let stream = alice.feed.session;
+    assert_eq!(read(&mut bob, a, &alice), [Content::Heard { stream, number: 1 }]);
+    assert!(bob.outcome.is_some() && shown(&bob).len() == 1);
+}
+
 #[test]
 fn a_user_who_reads_nothing_is_sent_no_more_than_a_bound_and_loses_nothing() {
     let mut bob = Hand::new(config(1));
@@ -245,7 +293,7 @@ fn a_user_who_reads_nothing_is_sent_no_more_than_a_bound_and_loses_nothing() {
     let a = joined(&mut bob, &mut alice);
     bob.unread = true;
     let words = "x".repeat(40_000);
-    let fitting = WHISPERS_UNSHOWN_BYTES_MAX.div_ceil(words.len()) as u64;
+    let fitting = WHISPERS_UNSHOWN_BYTES_MAX.div_ceil(words.len() + WHISPER_COST_BYTES) as u64;
     for number in 1..=fitting + 3 {
         whisper(&mut bob, a, &alice, number, &words);
         bob.pass(100);

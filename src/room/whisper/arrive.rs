@@ -32,6 +32,10 @@ impl Room {
     }
 
     pub(super) fn text_arrived(&mut self, from: Id, text: Text, back: Return, out: &mut Vec<Output>) {
+        // What comes while this run ends comes again to the next one.
+        if self.is_ending() {
+            return;
+        }
         let id = (from, text.stream);
         let wall = self.now.wall;
         let hearing = &self.whispers.hearing;
@@ -42,15 +46,14 @@ impl Room {
             let refused = Content::Refused { stream: text.stream, number: text.number };
             return self.answer_whisper(back, &back.key, &refused, out);
         }
-        let has_room = self.whispers.hearing.has_room_for_early(from);
         let is_behind = self.whispers.hearing.unshown_bytes >= WHISPERS_UNSHOWN_BYTES_MAX;
         let stream = self.whispers.hearing.stream(id);
         stream.back = Some(back);
         if text.number != stream.next || is_behind {
             // One that was shown is confirmed again; of one that comes early its sender hears how far it has come.
             stream.owed = true;
-            if text.number > stream.next && has_room {
-                stream.early.insert(text.number, text);
+            if text.number > stream.next {
+                self.whispers.hearing.hold_early(id, text);
             }
             return;
         }
@@ -64,8 +67,7 @@ impl Room {
 
     /// Those that waited for what has come.
     pub(super) fn queue_early(&mut self, id: StreamId) {
-        while let Some(stream) = self.whispers.hearing.streams.get_mut(&id) {
-            let Some(text) = stream.early.remove(&stream.next) else { break };
+        while let Some(text) = self.whispers.hearing.take_early(id) {
             self.queue_text(id.0, text);
         }
     }
@@ -74,7 +76,7 @@ impl Room {
         let stream = self.whispers.hearing.stream((from, text.stream));
         stream.next = text.number + 1;
         stream.at = stream.at.max(text.at);
-        self.whispers.hearing.unshown_bytes += text.text.len();
+        self.whispers.hearing.queued(&text.text);
         self.whispers.last = Some(from);
         self.clock = self.clock.max(text.at.min(self.now.wall + CLOCK_AHEAD_MS_MAX));
         let me = Person { id: self.me.author, nick: self.config.nick.clone() };
@@ -100,21 +102,26 @@ impl Room {
         stream.told_session = Some(session);
         stream.back = Some(back);
         if number > stream.next {
-            stream.early = stream.early.split_off(&number);
-            stream.next = number;
+            self.whispers.hearing.begin(id, number);
             // What was queued before is shown all the same.
             self.whispers.hearing.skip(id, number - 1);
             self.queue_early(id);
         }
     }
 
-    /// The user's side has taken one.
+    /// The user's side has shown one.
     pub(in crate::room) fn whisper_shown(&mut self, whisper: &Whisper) {
         if !whisper.mine
             && let Some((stream, number)) = stream_of(&whisper.id)
         {
-            self.whispers.hearing.shown((whisper.from.id, stream), number, whisper.text.len());
+            self.whispers.hearing.shown((whisper.from.id, stream), number, &whisper.text);
         }
+    }
+
+    /// Whether something is on its way to the user, or the receipt for it to its sender.
+    pub(in crate::room) fn owes_receipts(&self) -> bool {
+        let whispers = &self.whispers;
+        whispers.hearing.unshown_bytes > 0 || whispers.hearing.is_due || whispers.keeping.is_some()
     }
 
     /// What was shown is kept, then confirmed.

@@ -1,13 +1,16 @@
 //! What others whisper to this node: up to where each stream has come, and what has come early.
 //!
-//! A whisper is queued for the user as the next of its stream. It counts as shown when the user's side has taken it, then
+//! A whisper is queued for the user as the next of its stream. It counts as shown when the user's side says so, then
 //! that is kept, then its sender gets a receipt. So what was confirmed was seen, and a copy that comes later, even after a
 //! restart, is not seen again.
 
 use std::collections::BTreeMap;
 
 use crate::identity::Id;
-use crate::limits::{WHISPER_REMEMBERED_MS, WHISPER_STREAMS_MAX, WHISPER_STREAMS_PER_SENDER_MAX, WHISPERS_EARLY_MAX};
+use crate::limits::{
+    WHISPER_COST_BYTES, WHISPER_REMEMBERED_MS, WHISPER_STREAMS_MAX, WHISPER_STREAMS_PER_SENDER_MAX,
+    WHISPERS_EARLY_BYTES_MAX, WHISPERS_EARLY_MAX,
+};
 use crate::room::LinkId;
 use crate::wire::record::FeedId;
 use crate::wire::seal::{SealingKey, Text};
@@ -42,7 +45,7 @@ pub(super) struct Stream {
     pub(super) kept: u64,
     /// When the newest of it was said.
     pub(super) at: u64,
-    pub(super) early: BTreeMap<u64, Text>,
+    early: BTreeMap<u64, Text>,
     /// Where the next receipt goes; `None` before something has come in this run.
     pub(super) back: Option<Return>,
     /// The session that waits for it, where the sender has said so.
@@ -57,6 +60,15 @@ impl Stream {
     }
 }
 
+/// What one costs that waits.
+fn cost_of(text: &str) -> usize {
+    text.len() + WHISPER_COST_BYTES
+}
+
+fn early_cost(early: &BTreeMap<u64, Text>) -> usize {
+    early.values().map(|text| cost_of(&text.text)).sum()
+}
+
 /// All streams.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
@@ -65,8 +77,10 @@ pub(super) struct Hearing {
     forgotten: BTreeMap<Id, u64>,
     /// and for all.
     forgotten_of_all: u64,
-    /// What the user's side has not taken yet, in bytes.
+    /// What the user's side has not shown yet, in bytes.
     pub(super) unshown_bytes: usize,
+    /// What has come early, in bytes.
+    early_bytes: usize,
     /// Something was shown and is not kept.
     pub(super) is_due: bool,
 }
@@ -95,14 +109,14 @@ impl Hearing {
             let of_sender = || self.streams.range((from, 0)..=(from, u64::MAX));
             if of_sender().count() >= WHISPER_STREAMS_PER_SENDER_MAX {
                 if let Some(oldest) = of_sender().filter(settled).min_by_key(age).map(|(id, _)| *id) {
-                    let at = self.streams.remove(&oldest).map_or(0, |stream| stream.at);
+                    let at = self.forget_stream(oldest);
                     let forgotten = self.forgotten.entry(from).or_default();
                     *forgotten = at.max(*forgotten);
                 }
             } else if self.streams.len() >= WHISPER_STREAMS_MAX
                 && let Some(oldest) = self.streams.iter().filter(settled).min_by_key(age).map(|(id, _)| *id)
             {
-                let at = self.streams.remove(&oldest).map_or(0, |stream| stream.at);
+                let at = self.forget_stream(oldest);
                 self.forgotten_of_all = at.max(self.forgotten_of_all);
             }
         }
@@ -120,15 +134,53 @@ impl Hearing {
         self.streams.get(&id).is_some_and(|stream| number < stream.next)
     }
 
-    /// Whether one more of a sender may wait for its turn.
-    pub(super) fn has_room_for_early(&self, from: Id) -> bool {
+    /// Keeps one that has come before its turn, if there is room: of one sender and of all there are bounds.
+    pub(super) fn hold_early(&mut self, id: StreamId, text: Text) {
+        let (from, _) = id;
         let early = self.streams.range((from, 0)..=(from, u64::MAX)).map(|(_, stream)| stream.early.len());
-        early.sum::<usize>() < WHISPERS_EARLY_MAX
+        let has_room = early.sum::<usize>() < WHISPERS_EARLY_MAX;
+        let cost = cost_of(&text.text);
+        if !has_room || self.early_bytes + cost > WHISPERS_EARLY_BYTES_MAX {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let former = stream.early.insert(text.number, text);
+            self.early_bytes = self.early_bytes + cost - former.map_or(0, |former| cost_of(&former.text));
+        }
     }
 
-    /// The user's side has taken one.
-    pub(super) fn shown(&mut self, id: StreamId, number: u64, bytes: usize) {
-        self.unshown_bytes = self.unshown_bytes.saturating_sub(bytes);
+    /// One whose turn it is, if it is there.
+    pub(super) fn take_early(&mut self, id: StreamId) -> Option<Text> {
+        let stream = self.streams.get_mut(&id)?;
+        let text = stream.early.remove(&stream.next)?;
+        self.early_bytes -= cost_of(&text.text);
+        Some(text)
+    }
+
+    /// What comes before a number never comes, and what of it was early is not wanted.
+    pub(super) fn begin(&mut self, id: StreamId, number: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let kept = stream.early.split_off(&number);
+        let dropped = std::mem::replace(&mut stream.early, kept);
+        stream.next = number;
+        self.early_bytes -= early_cost(&dropped);
+    }
+
+    /// Forgets a stream; when its newest was said.
+    fn forget_stream(&mut self, id: StreamId) -> u64 {
+        let Some(stream) = self.streams.remove(&id) else { return 0 };
+        self.early_bytes -= early_cost(&stream.early);
+        stream.at
+    }
+
+    /// One is for the user's side to show.
+    pub(super) fn queued(&mut self, text: &str) {
+        self.unshown_bytes += cost_of(text);
+    }
+
+    /// The user's side has shown one.
+    pub(super) fn shown(&mut self, id: StreamId, number: u64, text: &str) {
+        self.unshown_bytes = self.unshown_bytes.saturating_sub(cost_of(text));
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.shown = stream.shown.max(number);
             stream.owed = true;
@@ -147,7 +199,14 @@ impl Hearing {
     /// Forgets what nobody can play again any more.
     pub(super) fn clean_up(&mut self, wall: u64) {
         let oldest = wall.saturating_sub(WHISPER_REMEMBERED_MS);
-        self.streams.retain(|_, stream| stream.at >= oldest || stream.shown + 1 != stream.next);
+        let early_bytes = &mut self.early_bytes;
+        self.streams.retain(|_, stream| {
+            let stays = stream.at >= oldest || stream.shown + 1 != stream.next;
+            if !stays {
+                *early_bytes -= early_cost(&stream.early);
+            }
+            stays
+        });
         self.forgotten.retain(|_, at| *at >= oldest);
         while self.forgotten.len() > WHISPER_STREAMS_MAX / WHISPER_STREAMS_PER_SENDER_MAX {
             let Some((_, at)) = self.forgotten.pop_first() else { break };

@@ -248,7 +248,11 @@ impl World {
 
     fn show(&mut self, node: usize) {
         let other = self.nodes[1 - node].feed;
+        let mut whispers = Vec::new();
         while let Some(event) = self.nodes[node].room.next_event() {
+            if let Event::Whispered(whisper) = &event {
+                whispers.push(Arc::clone(whisper));
+            }
             match event {
                 Event::Said { post, .. } if post.feed == other => self.nodes[node].heard.push(post.text()),
                 Event::Whispered(whisper) if !whisper.mine && whisper.from.id == other.author => {
@@ -263,6 +267,9 @@ impl World {
                 Event::Ended(_) => panic!("nobody has asked for the end"),
                 _ => {}
             }
+        }
+        if !whispers.is_empty() {
+            self.input(node, Input::Command(Command::Shown(whispers)));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hobnob::room::event::{Event, Outcome};
+use hobnob::room::event::{Command, Event, Outcome};
 use hobnob::room::{Input, Letter, Letters, Note, Past, Room};
 use hobnob::wire::Frame;
 use hobnob::wire::record::{Body, FeedId, Label, Post};
@@ -152,6 +152,7 @@ impl World {
             return;
         }
         let mut is_taken = false;
+        let mut whispers = Vec::new();
         while let Some(event) = self.nodes[node].room.as_mut().and_then(Room::next_event) {
             if self.trace && !matches!(event, Event::Linked(_) | Event::Unlinked(..)) {
                 eprintln!("{:>8} n{node} sees {event:?}", self.now);
@@ -191,6 +192,7 @@ impl World {
                     shown.undelivered = missing.iter().map(|person| person.nick.to_string()).collect();
                 }
                 Event::Whispered(whisper) if !whisper.mine => {
+                    whispers.push(Arc::clone(&whisper));
                     assert!(shown.whisper_ids.insert(whisper.id.clone()), "n{node} saw {} twice", whisper.id);
                     shown.whispers.entry(whisper.from.id.to_string()).or_default().push(whisper.text.clone());
                 }
@@ -199,6 +201,9 @@ impl World {
                 Event::Forked(_) => shown.forked += 1,
                 _ => {}
             }
+        }
+        if !whispers.is_empty() {
+            self.input(node, Input::Command(Command::Shown(whispers)));
         }
         if is_taken && self.nodes[node].room.as_ref().is_some_and(Room::owes_answers) {
             self.input(node, Input::Shown);
