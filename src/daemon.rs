@@ -86,6 +86,8 @@ pub struct Kept {
     pub past: Past,
     /// Takes what comes, in order; `None` where nobody does.
     pub keeper: Option<Sender<Keepsake>>,
+    /// Takes what there is to know of whispers, whatever becomes of the rest.
+    pub letters: Option<Sender<Secrets>>,
     /// Gives the tokens of whispers that are kept.
     pub kept: Option<Receiver<u64>>,
 }
@@ -97,13 +99,15 @@ pub enum Keepsake {
     Posts(Vec<Arc<Post>>),
     /// The peers to look for, in place of those before.
     Peers(Vec<Acquaintance>),
-    /// What there is to know of whispers.
-    Whispers {
-        /// It, in order.
-        notes: Vec<Note>,
-        /// Given back when it is kept, or cannot be.
-        token: Option<u64>,
-    },
+}
+
+/// What there is to know of whispers.
+#[derive(Debug)]
+pub struct Secrets {
+    /// It, in order.
+    pub notes: Vec<Note>,
+    /// Given back when it is kept, or cannot be.
+    pub token: Option<u64>,
 }
 
 /// The time since the start of the program, and the time of day.

@@ -357,6 +357,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let kept = Kept {
         past,
         keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()),
+        letters: keeper.as_ref().map(|keeper| keeper.letters.clone()),
         kept: keeper.as_ref().map(|keeper| keeper.kept.clone()),
     };
     daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;

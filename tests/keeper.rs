@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hobnob::daemon::Keepsake;
+use hobnob::daemon::{Keepsake, Secrets};
 use hobnob::history::{Keeper, Sync};
 use hobnob::identity::Identity;
-use hobnob::limits::{FRAME_BYTES_MAX, HISTORY_UNSYNCED_BYTES_MAX};
+use hobnob::limits::{FRAME_BYTES_MAX, HISTORY_UNSYNCED_BYTES_MAX, LETTERS_FILE_BYTES_MAX};
+use hobnob::room::{Heard, Note};
 use hobnob::wire::frame::MESSAGE_END;
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 
@@ -138,4 +139,62 @@ fn a_flood_is_synced_before_more_of_it_waits_than_the_bound() {
     assert!(kept(folder.path()).into_iter().eq(1..=count));
     let most = MOST.load(Ordering::SeqCst);
     assert!(most <= HISTORY_UNSYNCED_BYTES_MAX as u64 + WRITE_BYTES_MAX, "{most} bytes waited");
+}
+
+/// What is known of a whisper that was shown.
+fn shown(number: u64, token: u64) -> Secrets {
+    let from = Identity::from_seed(&[2; 32]).id();
+    let at = u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("it is after 1970");
+    Secrets { notes: vec![Note::Heard(Heard { from, stream: 1, number, at })], token: Some(token) }
+}
+
+/// A whisper's sender waits for that: it was shown, and without a receipt it would be sent for ever.
+#[test]
+fn what_is_private_is_answered_although_nothing_can_be_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a file");
+    fs::write(&file, "no folder").expect("a file");
+    let keeper = keeper(&file.join("history"), File::sync_data);
+    keeper.keepsakes.send(Keepsake::Posts(posts(1..=3, 100))).expect("it listens");
+    for token in 1..=5 {
+        keeper.letters.send(shown(token, token)).expect("it listens");
+        assert_eq!(keeper.kept.recv_timeout(PATIENCE), Ok(token));
+    }
+    keeper.close();
+}
+
+#[test]
+fn a_history_that_is_deleted_meanwhile_is_begun_anew() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("history");
+    let keeper = keeper(&folder, File::sync_data);
+    keeper.keepsakes.send(Keepsake::Posts(posts(1..=3, 100))).expect("it listens");
+    keeper.letters.send(shown(1, 1)).expect("it listens");
+    assert_eq!(keeper.kept.recv_timeout(PATIENCE), Ok(1));
+    wait_for("the first posts", || folder.is_dir() && fs::read_dir(&folder).expect("a folder").count() > 1);
+    fs::remove_dir_all(&folder).expect("it can be deleted");
+    keeper.keepsakes.send(Keepsake::Posts(posts(4..=6, 100))).expect("it listens");
+    keeper.letters.send(shown(2, 2)).expect("it listens");
+    assert_eq!(keeper.kept.recv_timeout(PATIENCE), Ok(2));
+    keeper.close();
+    assert_eq!(kept(&folder), [4, 5, 6]);
+    let letters = fs::read_to_string(folder.join("whispers")).expect("it is kept");
+    assert!(letters.contains("\"number\":2"), "{letters}");
+}
+
+/// It may have what waits for months, and somebody's hand or another program has made it what it is.
+#[test]
+fn a_file_of_letters_that_cannot_be_read_is_left_alone_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let letters = folder.path().join("whispers");
+    let file = File::create(&letters).expect("a file");
+    file.set_len(LETTERS_FILE_BYTES_MAX + 1).expect("a sparse file");
+    let keeper = keeper(folder.path(), File::sync_data);
+    keeper.letters.send(shown(1, 1)).expect("it listens");
+    assert_eq!(keeper.kept.recv_timeout(PATIENCE), Ok(1));
+    keeper.keepsakes.send(Keepsake::Posts(posts(1..=3, 100))).expect("it listens");
+    keeper.close();
+    assert_eq!(kept(folder.path()), [1, 2, 3]);
+    assert_eq!(file.metadata().expect("it is there").len(), LETTERS_FILE_BYTES_MAX + 1);
+    assert_eq!(fs::metadata(&letters).expect("it is there").len(), LETTERS_FILE_BYTES_MAX + 1);
 }

@@ -22,7 +22,7 @@ use crate::wire::secure::{self, Secured};
 
 use super::place::Place;
 use super::writer::{Handle, Order};
-use super::{Clock, Console, Keepsake, Kept, Shared, dial, reader};
+use super::{Clock, Console, Keepsake, Kept, Secrets, Shared, dial, reader};
 
 /// What the other threads tell the router.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ pub(super) fn start(
             piping: true,
             unsent: None,
             keeper: kept.keeper,
+            letters: kept.letters,
             unkept: Vec::new(),
             unkept_peers: None,
             kept: kept.kept.unwrap_or_else(crossbeam_channel::never),
@@ -112,6 +113,7 @@ struct Router {
     unsent: Option<Event>,
     /// Who keeps things on disk.
     keeper: Option<Sender<Keepsake>>,
+    letters: Option<Sender<Secrets>>,
     /// Posts that it had no room for.
     unkept: Vec<Arc<Post>>,
     /// Peers that it has not been given yet.
@@ -399,10 +401,8 @@ impl Router {
     /// Hands what is known of whispers to whoever keeps it, if that is taken.
     fn keep_notes(&mut self) {
         let (notes, token) = std::mem::take(&mut self.unkept_notes);
-        let Some(keeper) = self.keeper.as_ref().filter(|_| !notes.is_empty()) else { return };
-        if let Err(TrySendError::Full(Keepsake::Whispers { notes, token })) =
-            keeper.try_send(Keepsake::Whispers { notes, token })
-        {
+        let Some(letters) = self.letters.as_ref().filter(|_| !notes.is_empty()) else { return };
+        if let Err(TrySendError::Full(Secrets { notes, token })) = letters.try_send(Secrets { notes, token }) {
             self.unkept_notes = (notes, token);
         }
     }
@@ -441,11 +441,13 @@ impl Router {
 
     /// The end: all that is left goes to whoever keeps it.
     fn keep_rest(&mut self) {
-        let Some(keeper) = self.keeper.take() else { return };
         let (notes, token) = std::mem::take(&mut self.unkept_notes);
-        if !notes.is_empty() && keeper.send_timeout(Keepsake::Whispers { notes, token }, END_TIME).is_err() {
+        if let Some(letters) = self.letters.take().filter(|_| !notes.is_empty())
+            && letters.send_timeout(Secrets { notes, token }, END_TIME).is_err()
+        {
             log::warn!("the disk is slow or full: private messages that wait may be lost");
         }
+        let Some(keeper) = self.keeper.take() else { return };
         let mut left = 0;
         loop {
             let batch = std::mem::take(&mut self.unkept);

@@ -9,19 +9,19 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, at, bounded, never, select};
 use jiff::Timestamp;
 
-use super::letters::Journal;
+use super::letters::{Journal, newest};
 use super::month::{self, Month};
 use super::{line, lock, peers};
-use crate::daemon::Keepsake;
+use crate::daemon::{Keepsake, Secrets};
 use crate::limits::{
     HISTORY_BATCH_BYTES_MAX, HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS,
     HISTORY_UNSYNCED_BYTES_MAX, PEERS_SAVE_MS,
@@ -44,6 +44,8 @@ pub type Sync = fn(&File) -> io::Result<()>;
 pub struct Keeper {
     /// Takes what is to be kept. At the bound the sender has to wait, or come again.
     pub keepsakes: Sender<Keepsake>,
+    /// Takes what there is to know of whispers, also while posts cannot be written: whoever has whispered waits for that.
+    pub letters: Sender<Secrets>,
     /// Gives the tokens of what private things are kept, or cannot be.
     pub kept: Receiver<u64>,
     /// Dropped to say that the end has come, and nothing more is worth waiting for.
@@ -56,6 +58,7 @@ impl Keeper {
     /// Starts it. Without a lock it takes it before it writes. `sync` is `File::sync_data`, but for tests.
     pub fn start(folder: PathBuf, lock: Option<File>, sync: Sync) -> Option<Self> {
         let (keepsakes, inbox) = bounded(HISTORY_BATCHES_MAX);
+        let (letters, secrets) = bounded(HISTORY_BATCHES_MAX);
         let (going, gone) = bounded(0);
         let (ends, done) = bounded(0);
         let (tell, kept) = bounded(1);
@@ -76,17 +79,17 @@ impl Keeper {
         };
         let keep = move || {
             let _ends: Sender<()> = ends;
-            writer.run(&inbox, &gone);
+            writer.run(&inbox, &secrets, &gone);
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(keep);
         started.inspect_err(|error| log::warn!("the history cannot be kept: {error}")).ok()?;
-        Some(Self { keepsakes, kept, going, done })
+        Some(Self { keepsakes, letters, kept, going, done })
     }
 
     /// The end: what was given is written and synced, unless that takes too long.
     pub fn close(self) {
-        let Self { keepsakes, going, done, .. } = self;
-        drop((keepsakes, going));
+        let Self { keepsakes, letters, going, done, .. } = self;
+        drop((keepsakes, letters, going));
         if done.recv_timeout(Duration::from_millis(HISTORY_CLOSE_MS_MAX)) == Err(RecvTimeoutError::Timeout) {
             log::warn!("the disk is slow: the last messages may be missing in the history");
         }
@@ -193,32 +196,39 @@ impl From<io::Error> for Fault {
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Keepsake>, gone: &Receiver<()>) {
+    fn run(mut self, inbox: &Receiver<Keepsake>, secrets: &Receiver<Secrets>, gone: &Receiver<()>) {
+        let nothing = never();
+        let mut is_kept = true;
         loop {
-            if self.pending.is_empty() {
-                match inbox.recv_timeout(self.next_due().saturating_duration_since(Instant::now())) {
+            // What cannot be written now is tried again after a while; while there are posts among it no more are taken.
+            let due = if is_kept { self.next_due() } else { Instant::now() + RETRY };
+            select! {
+                recv(if self.pending.is_empty() { inbox } else { &nothing }) -> keepsake => match keepsake {
                     Ok(keepsake) => self.take(keepsake),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
+                    Err(_) => break,
+                },
+                recv(secrets) -> secret => match secret {
+                    Ok(secret) => self.take_secrets(secret),
+                    Err(_) => break,
+                },
+                recv(gone) -> _ => break,
+                recv(at(due)) -> _ => {}
             }
-            let is_kept = self.keep();
-            if !is_kept && gone.recv_timeout(RETRY) == Err(RecvTimeoutError::Disconnected) {
-                break;
-            }
+            is_kept = self.keep();
         }
-        self.finish(inbox);
+        self.finish(inbox, secrets);
     }
 
     fn take(&mut self, keepsake: Keepsake) {
         match keepsake {
             Keepsake::Posts(posts) => self.pending.extend(posts),
             Keepsake::Peers(peers) => self.peers = Some(peers),
-            Keepsake::Whispers { notes, token } => {
-                self.notes.extend(notes);
-                self.tokens.extend(token);
-            }
         }
+    }
+
+    fn take_secrets(&mut self, Secrets { notes, token }: Secrets) {
+        self.notes.extend(notes);
+        self.tokens.extend(token);
     }
 
     /// When there is something to do although nothing comes.
@@ -263,8 +273,10 @@ impl Writer {
         }
         let wall = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let kept = self.take_lock().and_then(|()| Ok(self.journal.keep(&self.notes, wall)?));
-        if kept.is_ok() {
-            self.notes.clear();
+        match kept {
+            Ok(()) => self.notes.clear(),
+            // It may last, and each says more than those before it.
+            Err(_) => self.notes = newest(std::mem::take(&mut self.notes)),
         }
         for token in self.tokens.drain(..) {
             // Only one is under way at a time.
@@ -274,7 +286,8 @@ impl Writer {
     }
 
     fn try_keep(&mut self) -> Result<(), Fault> {
-        self.keep_notes()?;
+        self.look_for_files();
+        let secrets = self.keep_notes();
         while !self.pending.is_empty() {
             if self.open.as_ref().is_some_and(Open::is_full) {
                 self.sync()?;
@@ -288,7 +301,18 @@ impl Writer {
         if Instant::now() >= self.peers_due {
             self.save_peers()?;
         }
-        Ok(())
+        secrets
+    }
+
+    /// Whoever deletes a history while it is kept has a new one begun, and not what comes thrown away with it.
+    fn look_for_files(&mut self) {
+        let is_gone = |file: &File| file.metadata().is_ok_and(|about| about.nlink() == 0);
+        let files = self.lock.iter().chain(self.open.as_ref().map(|open| &open.file));
+        if files.into_iter().any(is_gone) {
+            log::warn!("the history in {} was deleted: a new one is begun", self.folder.display());
+            (self.open, self.lock, self.dirty_since) = (None, None, None);
+            self.journal = Journal::new(self.folder.clone());
+        }
     }
 
     fn save_peers(&mut self) -> Result<(), Fault> {
@@ -372,12 +396,11 @@ impl Writer {
     }
 
     /// What has come until the end is tried once; what is left out is counted.
-    fn finish(mut self, inbox: &Receiver<Keepsake>) {
-        for keepsake in inbox.try_iter() {
-            self.take(keepsake);
-        }
-        let fault = self.try_keep().and_then(|()| Ok(self.sync()?)).and_then(|()| self.save_peers()).err();
-        if let Some(fault) = fault {
+    fn finish(mut self, inbox: &Receiver<Keepsake>, secrets: &Receiver<Secrets>) {
+        inbox.try_iter().for_each(|keepsake| self.take(keepsake));
+        secrets.try_iter().for_each(|secret| self.take_secrets(secret));
+        let tried = [self.try_keep(), self.sync().map_err(Fault::from), self.save_peers()];
+        if let Some(fault) = tried.into_iter().find_map(Result::err) {
             self.tell(&fault);
         }
         let doubtful = self.open.as_ref().filter(|open| open.is_doubtful).map_or(0, |open| open.unsynced_posts);
@@ -386,6 +409,11 @@ impl Writer {
             log::warn!("the last {last} messages may be missing in the history");
         } else if last > 0 {
             log::warn!("the last {last} messages are missing in the history");
+        }
+        let unsent = newest(self.notes).iter().filter(|note| matches!(note, Note::Waits(_))).count();
+        if unsent > 0 {
+            let waited = if unsent == 1 { "private message that waits" } else { "private messages that wait" };
+            log::warn!("{unsent} {waited} could not be kept, and will not be sent");
         }
     }
 }

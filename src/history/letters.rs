@@ -63,24 +63,37 @@ fn push(note: &Note, bytes: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// What some notes come to: no more than there is of whispers and streams.
+pub(super) fn newest(notes: Vec<Note>) -> Vec<Note> {
+    let mut over: BTreeMap<(Id, u64), Note> = BTreeMap::new();
+    let mut state = State::default();
+    for note in notes {
+        if let Note::Over { to, stream, .. } = &note {
+            over.insert((*to, *stream), note.clone());
+        }
+        state.apply(note);
+    }
+    let State { waiting, heard } = state;
+    let waiting = waiting.into_values().map(Note::Waits);
+    over.into_values().chain(waiting).chain(heard.into_values().map(Note::Heard)).collect()
+}
+
 /// Reads what the last run has left; what is wrong with it is told in the log.
 pub(super) fn load(folder: &Path) -> Letters {
-    let State { waiting, heard } = read(folder);
+    let State { waiting, heard } = read(folder).unwrap_or_else(|error| {
+        log::warn!("the private messages that wait cannot be read: {error}");
+        State::default()
+    });
     let mut waiting: Vec<Letter> = waiting.into_values().collect();
     waiting.sort_by_key(|letter| (letter.to, letter.at, letter.stream, letter.number));
     Letters { waiting, heard: heard.into_values().collect() }
 }
 
-fn read(folder: &Path) -> State {
+fn read(folder: &Path) -> io::Result<State> {
     let path = folder.join(NAME);
     let mut state = State::default();
-    let bytes = match whole::read(&path, LETTERS_FILE_BYTES_MAX) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            log::warn!("the private messages that wait cannot be read from {}: {error}", path.display());
-            return state;
-        }
-    };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let bytes = whole::read(&path, LETTERS_FILE_BYTES_MAX).map_err(named)?;
     let mut damaged = 0;
     // Behind the last newline nothing stands, or a line that was not written to its end.
     let whole =
@@ -94,7 +107,7 @@ fn read(folder: &Path) -> State {
     if damaged > 0 {
         log::warn!("history: {damaged} damaged lines in {} are skipped", path.display());
     }
-    state
+    Ok(state)
 }
 
 /// The file as it is written. The caller holds the lock of the folder.
@@ -117,7 +130,8 @@ impl Journal {
     /// Writes changes, and has the disk take them.
     pub(super) fn keep(&mut self, notes: &[Note], wall: u64) -> io::Result<()> {
         if self.file.is_none() {
-            self.state = read(&self.folder);
+            // What cannot be read is not replaced, either.
+            self.state = read(&self.folder)?;
         }
         let mut bytes = Vec::new();
         for note in notes {
