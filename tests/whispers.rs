@@ -219,6 +219,20 @@ fn a_pipe_to_somebody_who_is_not_here_fails_and_says_so() {
     check_unheard(alice);
 }
 
+/// One that stays waits for them, and says so.
+#[test]
+fn a_pipe_that_stays_waits_for_who_is_not_here_and_says_so() {
+    let alice = chatting("alice", &[]);
+    let mut pipe = piping("pipe", &["--wait", "1", "--stay", "--no-listen", "--to", "bob", &alice.addr()]);
+    pipe.say("for bob");
+    pipe.wait_for("that it waits", |event| {
+        event["event"] == "warning" && event["text"].as_str().is_some_and(|text| text.contains("piped in waits"))
+    });
+    let bob = chatting("bob", &[&alice.addr()]);
+    wait_for_whispers(&bob, "pipe", &["for bob".to_owned()]);
+    check_unheard(alice);
+}
+
 #[test]
 fn a_whisper_goes_through_those_who_reach_both_and_they_are_named() {
     let relay = chatting("relay", &["--no-mesh"]);

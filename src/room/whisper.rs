@@ -54,6 +54,8 @@ pub(super) struct Whispers {
     partner: Option<Id>,
     /// Whom all that is piped in is for, once found,
     pipe: Pipe,
+    /// that it was told that the pipe waits,
+    is_pipe_told: bool,
     /// and that some of it was not taken, or was given up.
     has_failed: bool,
     /// Commands that name somebody, before it is known who is here, and what follows them.
@@ -87,6 +89,7 @@ impl Whispers {
             last: None,
             partner: None,
             pipe: to.map_or(Pipe::Room, Pipe::Sought),
+            is_pipe_told: false,
             has_failed: false,
             held: VecDeque::new(),
             notes: Vec::new(),

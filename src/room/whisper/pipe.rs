@@ -23,6 +23,9 @@ impl Room {
                 self.give_up_pipe(&format!("{} {why}", person.nick), out);
             }
             Err(why) if has_waited && self.config.passing && is_told => self.give_up_pipe(&why, out),
+            Err(why) if has_waited && !std::mem::replace(&mut self.whispers.is_pipe_told, true) => {
+                self.local.notice(Event::Warning(format!("{why}; what is piped in waits for them")));
+            }
             _ => {}
         }
     }
