@@ -170,8 +170,6 @@ struct Console {
     output: Output,
     screen: Option<Arc<Screen>>,
     private: Private,
-    /// What is said is typed, not piped in.
-    is_typed: bool,
     commands: Sender<Command>,
     shown: Shown,
     /// Which whispers are in what is written next.
@@ -218,7 +216,6 @@ impl Console {
             output: started.output,
             screen: started.screen,
             private: started.private,
-            is_typed: options.input == Input::Terminal,
             commands,
             shown: Shown::default(),
             whispers: Vec::new(),
@@ -409,19 +406,17 @@ impl Console {
     /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
         if let Event::Chatting(with) = event {
-            if self.is_typed {
-                self.private.set(with.is_some());
-            }
             if let Some(screen) = &self.screen {
                 screen.partner.lock().clone_from(with);
-                screen.answers();
             }
+            // Whoever waits for it draws the prompt.
+            self.private.answered(with.is_some());
         }
         let Some(screen) = &self.screen else { return };
-        if let Event::Renamed { member, .. } = event
-            && let Some(partner) = screen.partner.lock().as_mut().filter(|partner| partner.id == member.id)
-        {
-            partner.nick = member.nick.clone();
+        match event {
+            Event::Renamed { member, .. } | Event::Joined { member, .. } => screen.renames(member),
+            Event::Present(people) => people.iter().for_each(|person| screen.renames(person)),
+            _ => {}
         }
         match event {
             Event::Renamed { member, .. } if member.id == self.me.id => {

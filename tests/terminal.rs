@@ -228,23 +228,49 @@ fn what_is_typed_ahead_is_done_in_order() {
     alice.wait_for_said("bob", &lines(&["one", "two", "three", "four", "five", "six"]));
 }
 
-/// The prompt says who reads the line that is typed, whatever became of the last command.
+/// The prompt was drawn before the answer to `/chat` or `/end` was there, and kept a name that was given up.
 #[test]
-fn the_prompt_names_the_partner_of_a_private_chat() {
-    let (alice, mut bob) = alice_and_bob();
-    bob.enters("/chat alice");
-    bob.sees("goes to alice alone");
-    bob.sees("bob to alice> ");
-    bob.enters("/chat nobody");
-    bob.sees("nobody here is called nobody");
-    bob.sees("bob to alice> ");
-    bob.enters("still private");
-    alice.wait_for("the private line", |event| event["event"] == "whisper" && event["text"] == "still private");
-    bob.sees("delivered to alice");
-    bob.enters("/end");
-    bob.sees("to all again");
-    bob.enters("aloud");
-    alice.wait_for_said("bob", &lines(&["aloud"]));
+fn the_prompt_says_whom_the_next_line_goes_to() {
+    let alice = chatting("alice", &[]);
+    let mut rob = chatting("rob", &["--commands", &alice.addr()]);
+    let mut fay = Person::start("fay", &alice.addr());
+    fay.sees("rob is here");
+    // From the line entered on there is this prompt and no other.
+    let prompts = |fay: &mut Person, line: &str, prompt: &str, other: &str| {
+        fay.enters(line);
+        fay.sees(line);
+        let seen = fay.sees(prompt);
+        let after = seen.rsplit(line).next().unwrap_or_default();
+        assert!(!after.contains(other), "{line}: {after:?}");
+    };
+    prompts(&mut fay, "/chat rob", "fay to rob> ", "fay> ");
+    fay.enters("one");
+    hears(&rob, "one");
+    fay.sees("delivered to rob");
+    prompts(&mut fay, "/chat zork", "fay to rob> ", "fay> ");
+    fay.enters("two");
+    hears(&rob, "two");
+    fay.sees("delivered to rob");
+    rob.say("/nick bob");
+    fay.sees("rob is now called bob");
+    fay.enters("three");
+    hears(&rob, "three");
+    fay.sees("delivered to bob");
+    fay.sees("fay to bob> ");
+    prompts(&mut fay, "/end", "fay> ", "fay to ");
+    fay.enters("to all");
+    alice.wait_for_said("fay", &lines(&["to all"]));
+    fay.sees("fay: to all");
+    prompts(&mut fay, "/chat zork", "fay> ", "fay to ");
+    fay.enters("to all again");
+    alice.wait_for_said("fay", &lines(&["to all", "to all again"]));
+    fay.sees("fay: to all again");
+    fay.enters("/quit");
+    fay.back_in_the_shell();
+}
+
+fn hears(node: &Node, line: &str) {
+    node.wait_for(line, |event| event["event"] == "whisper" && event["text"] == line);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Feeder<'_> {
     fn pass_on(&mut self, says: Vec<Said>) -> Result<(), Gone> {
         says.into_iter().try_for_each(|said| {
             let begun = std::mem::replace(&mut self.goes_on, said.part);
-            if self.with_commands { self.obey(&said, begun) } else { self.speaker.say(said) }
+            if self.with_commands { self.obey(&said, begun) } else { self.speaker.say_plain(said) }
         })
     }
 
@@ -93,6 +93,6 @@ impl Feeder<'_> {
             return Ok(());
         }
         let text = std::mem::take(lines).join("\n");
-        self.speaker.say(Said { text, action: false, part, private: self.speaker.private.is_on() })
+        self.speaker.say_plain(Said { text, part, ..Said::default() })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! rustyline's printer hands text to the editor while a line is being edited and writes it directly
 //! otherwise. Between two lines the terminal is the editor's alone (it takes the line just sent off
-//! the screen), so the printing thread waits for that short time. Without locks, as each side may be
-//! blocked in rustyline while the other one needs to know.
+//! the screen), so the printing thread waits for that short time, unless the editor's thread waits for an answer and lends
+//! it the terminal. Without locks, as each side may be blocked in rustyline while the other one needs to know.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rustyline::ExternalPrinter;
 
 use super::Naming;
@@ -21,9 +21,6 @@ use crate::wire::record::Nick;
 
 /// How often waits look again by themselves; what they wait for wakes them anyway.
 const WAIT_MS: Duration = Duration::from_millis(20);
-
-/// How long an answer of the room is waited for.
-const ANSWER_MS_MAX: Duration = Duration::from_secs(1);
 
 /// How long the end waits for the editor to write what it was handed.
 const DRAIN_MS_MAX: Duration = Duration::from_millis(300);
@@ -38,6 +35,10 @@ pub(super) struct Screen {
     editing: AtomicBool,
     /// The editor is gone: text goes straight to the terminal.
     closed: AtomicBool,
+    /// No line is being edited, and text goes straight to the terminal for a while.
+    lent: AtomicBool,
+    /// The printing thread may be writing that text. Inside rustyline it may be blocked until a line is edited.
+    borrowed: AtomicBool,
     /// The printing thread is inside `print`.
     printing: AtomicBool,
     /// A `print` ended while no line was edited, so the rows above the cursor may be its text.
@@ -55,10 +56,6 @@ pub(super) struct Screen {
     pub(super) nick: Mutex<Nick>,
     /// With whom a private chat goes on, for the prompt.
     pub(super) partner: Mutex<Option<Person>>,
-    /// The thread that edits waits for something to be answered: text goes straight to the terminal.
-    waiting: AtomicBool,
-    /// The answer is there.
-    answered: (Mutex<bool>, Condvar),
 }
 
 impl Screen {
@@ -67,6 +64,8 @@ impl Screen {
         Arc::new(Self {
             editing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            lent: AtomicBool::new(false),
+            borrowed: AtomicBool::new(false),
             printing: AtomicBool::new(false),
             smudged: AtomicBool::new(false),
             drawn: AtomicU64::new(0),
@@ -76,8 +75,6 @@ impl Screen {
             me: me.id,
             nick: Mutex::new(me.nick.clone()),
             partner: Mutex::new(None),
-            waiting: AtomicBool::new(false),
-            answered: (Mutex::new(false), Condvar::new()),
         })
     }
 
@@ -87,33 +84,6 @@ impl Screen {
             Some(partner) => format!("{} to {}> ", self.nick.lock(), self.naming.name(partner)),
             None => format!("{}> ", self.nick.lock()),
         }
-    }
-
-    /// Asks for what changes the prompt, and waits for the answer, not for long: a prompt that is out of date says the
-    /// wrong thing about who reads what is typed.
-    pub(super) fn ask<E>(&self, ask: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
-        let (answered, told) = &self.answered;
-        *answered.lock() = false;
-        ask()?;
-        self.waiting.store(true, Ordering::SeqCst);
-        self.printer.unpark();
-        let mut answered = answered.lock();
-        if !*answered {
-            told.wait_for(&mut answered, ANSWER_MS_MAX);
-        }
-        drop(answered);
-        self.waiting.store(false, Ordering::SeqCst);
-        while self.printing.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    /// That was answered.
-    pub(super) fn answers(&self) {
-        let (answered, told) = &self.answered;
-        *answered.lock() = true;
-        told.notify_all();
     }
 
     /// The editor draws its line. Only now text may be handed to it.
@@ -133,6 +103,25 @@ impl Screen {
     /// Whether the rows above the cursor are the line just accepted, for certain.
     pub(super) fn is_clean(&self) -> bool {
         !self.smudged.swap(false, Ordering::SeqCst) && !self.printing.load(Ordering::SeqCst)
+    }
+
+    /// Somebody has another name.
+    pub(super) fn renames(&self, member: &Person) {
+        if let Some(partner) = self.partner.lock().as_mut().filter(|partner| partner.id == member.id) {
+            partner.nick = member.nick.clone();
+        }
+    }
+
+    /// Lets the other thread print while the editor's does something else between two lines. No text is half printed when
+    /// this returns.
+    pub(super) fn lend(&self, wait: impl FnOnce()) {
+        self.lent.store(true, Ordering::SeqCst);
+        self.printer.unpark();
+        wait();
+        self.lent.store(false, Ordering::SeqCst);
+        while self.borrowed.load(Ordering::SeqCst) {
+            thread::park_timeout(Duration::from_millis(1));
+        }
     }
 
     /// The editor is gone.
@@ -164,33 +153,36 @@ impl ScreenPrinter {
     pub(super) fn print(&mut self, text: &str) {
         debug_assert!(text.ends_with('\n'), "rustyline lets lines run together otherwise");
         let screen = &self.screen;
-        let mut is_free = false;
+        let mut lent = false;
         while !screen.closed.load(Ordering::SeqCst) {
             screen.printing.store(true, Ordering::SeqCst);
-            is_free = screen.waiting.load(Ordering::SeqCst);
-            if is_free || screen.editing.load(Ordering::SeqCst) {
+            if screen.editing.load(Ordering::SeqCst) {
                 break;
             }
+            screen.borrowed.store(true, Ordering::SeqCst);
+            lent = screen.lent.load(Ordering::SeqCst);
+            if lent {
+                break;
+            }
+            screen.borrowed.store(false, Ordering::SeqCst);
             screen.printing.store(false, Ordering::SeqCst);
             thread::park_timeout(WAIT_MS);
         }
-        if is_free {
-            super::tty::write(text.as_bytes());
-            return screen.printing.store(false, Ordering::SeqCst);
-        }
-        let printed = if screen.closed.load(Ordering::SeqCst) {
+        let printed = if lent || screen.closed.load(Ordering::SeqCst) {
             Err(())
         } else {
             self.inner.print(text.to_owned()).map_err(drop)
         };
-        if !screen.editing.load(Ordering::SeqCst) {
-            screen.smudged.store(true, Ordering::SeqCst);
-        }
-        screen.printing.store(false, Ordering::SeqCst);
         if printed.is_err() {
-            // The editor is gone, so nobody else draws.
+            // Nobody else draws: the editor is gone, or waits.
             super::tty::write(text.as_bytes());
         }
+        // While the terminal is lent there is no line that could be taken off.
+        if !lent && !screen.editing.load(Ordering::SeqCst) {
+            screen.smudged.store(true, Ordering::SeqCst);
+        }
+        screen.borrowed.store(false, Ordering::SeqCst);
+        screen.printing.store(false, Ordering::SeqCst);
     }
 
     /// Waits, not for long, until all that was printed is on the screen, and puts the terminal back.

@@ -1,9 +1,10 @@
 //! What the input thread does with a line it has understood: tells the room, or its own console.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use parking_lot::{Condvar, Mutex};
 
 use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
@@ -69,18 +70,67 @@ pub(super) struct Speaker {
     pub(super) to_one: bool,
 }
 
-/// Whether what is typed goes to somebody alone. While that is not sure it does: then the room refuses it, and nothing is
-/// said to all that was meant for one. Of a script that has asked for it, until it ends it.
+/// How long a terminal waits until it is known whom the next line goes to. The answer takes a moment, unless the room does
+/// not know yet who is here.
+const ANSWER_MS_MAX: Duration = Duration::from_secs(1);
+
+/// Told where that was not long enough.
+const UNSURE: &str = "it was not known yet whom this goes to: nothing was said";
+
+/// Whether what is typed or piped in goes to somebody alone. A terminal asks the room, and until the prompt tells the answer
+/// nothing is said. In a pipe nobody would notice that a private chat could not begin: there it is on from `/chat` to `/end`, and
+/// the room refuses what has no reader. So nothing is said to all that was meant for one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Private(Arc<AtomicBool>);
+pub(super) struct Private(Arc<(Mutex<Standing>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Standing {
+    on: bool,
+    /// Answers that are to come.
+    asked: usize,
+    /// The prompt that is seen was made before the last one came.
+    is_stale: bool,
+}
 
 impl Private {
-    pub(super) fn set(&self, on: bool) {
-        self.0.store(on, Ordering::SeqCst);
+    fn is_on(&self) -> bool {
+        self.0.0.lock().on
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+    fn set(&self, on: bool) {
+        self.0.0.lock().on = on;
+    }
+
+    /// An answer to `Command::Chat` has come. None is waited for in a pipe.
+    pub(super) fn answered(&self, on: bool) {
+        let (standing, changed) = &*self.0;
+        let mut standing = standing.lock();
+        if standing.asked > 0 {
+            standing.asked -= 1;
+            (standing.on, standing.is_stale) = (on, true);
+            changed.notify_all();
+        }
+    }
+
+    fn ask(&self) {
+        self.0.0.lock().asked += 1;
+    }
+
+    /// A prompt is about to be made.
+    pub(super) fn shows(&self) {
+        self.0.0.lock().is_stale = false;
+    }
+
+    fn is_sure(&self) -> bool {
+        let standing = self.0.0.lock();
+        standing.asked == 0 && !standing.is_stale
+    }
+
+    /// Waits for the answers, not for long.
+    fn wait(&self) {
+        let (standing, changed) = &*self.0;
+        let mut standing = standing.lock();
+        changed.wait_while_for(&mut standing, |standing| standing.asked > 0, ANSWER_MS_MAX);
     }
 }
 
@@ -96,19 +146,13 @@ impl Speaker {
     fn obey(&self, typed: Typed) -> Result<(), Gone> {
         match typed {
             Typed::Blank => Ok(()),
-            Typed::Say(text) if self.private.is_on() => self.whisper_all(&Whom::Partner, &text, false),
-            Typed::Act(text) if self.private.is_on() => self.whisper_all(&Whom::Partner, text.trim_start(), true),
+            Typed::Say(_) | Typed::Act(_) if !self.private.is_sure() => self.tell(Local::Trouble(UNSURE.to_owned())),
+            Typed::Say(text) if self.private.is_on() => self.confide_all(&text, false),
+            Typed::Act(text) if self.private.is_on() => self.confide_all(text.trim_start(), true),
             Typed::Say(text) | Typed::Aloud(text) => self.say_all(&text, false),
             Typed::Act(text) => self.say_all(text.trim_start(), true),
             Typed::Whisper(whom, text) => self.whisper_all(&whom, &text, false),
-            Typed::Chat(who) => {
-                self.private.set(who.is_some());
-                let chat = Command::Chat { whom: who.map(Whom::Called), seen: self.says.is_none() };
-                match &self.screen {
-                    Some(screen) => screen.ask(|| self.command(chat)),
-                    None => self.command(chat),
-                }
-            }
+            Typed::Chat(who) => self.chat(who.map(Whom::Called)),
             Typed::Ping(who) => self.command(Command::Ping(Whom::Called(who))),
             Typed::Trace(who) => self.command(Command::Trace(Whom::Called(who))),
             Typed::Quit(why) => {
@@ -145,13 +189,42 @@ impl Speaker {
         split_text(text).into_iter().try_for_each(|said| self.say(Said { action, ..said }))
     }
 
+    /// Says something in a private chat.
+    fn confide_all(&self, text: &str, action: bool) -> Result<(), Gone> {
+        if self.says.is_none() {
+            return self.whisper_all(&Whom::Partner, text, action);
+        }
+        split_text(text).into_iter().try_for_each(|said| self.say_plain(Said { action, ..said }))
+    }
+
+    fn chat(&self, whom: Option<Whom>) -> Result<(), Gone> {
+        let typed = self.says.is_none();
+        if typed {
+            self.private.ask();
+        } else {
+            self.private.set(whom.is_some());
+        }
+        self.command(Command::Chat { whom, typed })?;
+        match &self.screen {
+            Some(screen) => screen.lend(|| self.private.wait()),
+            None if typed => self.private.wait(),
+            None => {}
+        }
+        Ok(())
+    }
+
     fn whisper_all(&self, whom: &Whom, text: &str, action: bool) -> Result<(), Gone> {
         let said = split_text(text).into_iter().flat_map(|said| split_whisper(Said { action, ..said }));
         said.into_iter().try_for_each(|said| self.command(Command::Whisper(whom.clone(), said)))
     }
 
+    /// Says piped text to all or, in a private chat, to one.
+    pub(super) fn say_plain(&self, said: Said) -> Result<(), Gone> {
+        self.say(Said { private: self.private.is_on(), ..said })
+    }
+
     /// Says something. In piped text this returns once the room has taken it.
-    pub(super) fn say(&self, said: Said) -> Result<(), Gone> {
+    fn say(&self, said: Said) -> Result<(), Gone> {
         match &self.says {
             Some(says) if self.to_one || said.private => {
                 split_whisper(said).into_iter().try_for_each(|said| says.send(said).map_err(|_| Gone))

@@ -63,6 +63,7 @@ pub(super) fn run(mut editor: LineEditor, screen: &Screen, speaker: &Speaker) {
 fn converse(editor: &mut LineEditor, screen: &Screen, speaker: &Speaker) -> Result<(), Gone> {
     loop {
         let leaving = is_asked();
+        speaker.private.shows();
         let prompt = if leaving { String::new() } else { screen.prompt() };
         match editor.readline(&prompt) {
             Ok(line) => {
@@ -115,6 +116,8 @@ pub fn rows_of(text: &str, columns: usize) -> usize {
 pub(super) fn run_plain(speaker: &Speaker) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
+        // No prompt could say something else.
+        speaker.private.shows();
         if speaker.line(&line).is_err() {
             return;
         }

@@ -412,9 +412,9 @@ pub enum Command {
     Chat {
         /// With whom; with `None` it ends.
         whom: Option<Whom>,
-        /// Somebody sees whether that works: where it does not, all stays as it was. A script goes on, and what it says is
-        /// refused until it has ended that chat or begun another.
-        seen: bool,
+        /// It was typed, and somebody sees whether it works: where it does not, all stays as it was. A script goes on, and
+        /// what it says is refused until it has ended that chat or begun another.
+        typed: bool,
     },
     /// How long is the way to somebody and back?
     Ping(Whom),

@@ -286,14 +286,14 @@ impl Room {
     }
 
     /// Begins or ends a private chat.
-    pub(super) fn chat(&mut self, whom: Option<&Whom>, seen: bool) {
+    pub(super) fn chat(&mut self, whom: Option<&Whom>, typed: bool) {
         match whom.map(|whom| self.meant(whom)).transpose() {
             Ok(meant) => {
                 let person = meant.map(|(person, _)| person);
                 self.whispers.partner = person.as_ref().map(|person| person.id);
                 self.local.notice(Event::Chatting(person));
             }
-            Err(why) if seen => {
+            Err(why) if typed => {
                 self.local.notice(Event::Refused(why));
                 let partner = self.whispers.partner.and_then(|id| self.talked_with(id));
                 self.local.notice(Event::Chatting(partner));

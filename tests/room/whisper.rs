@@ -545,7 +545,7 @@ fn a_contact_who_is_away_is_written_to_by_name_and_nobody_in_its_place() {
     let to_carol = || Input::Command(Command::Whisper(Whom::Called("carol".to_owned()), Said::default()));
     bob.input(to_carol());
     assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (1, 0));
-    bob.input(Input::Command(Command::Chat { whom: Some(Whom::Called("carol".to_owned())), seen: true }));
+    bob.input(Input::Command(Command::Chat { whom: Some(Whom::Called("carol".to_owned())), typed: true }));
     bob.input(Input::Command(Command::Whisper(Whom::Partner, Said::default())));
     assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (2, 0));
     joined(&mut bob, &mut other);
