@@ -471,6 +471,8 @@ impl Router {
 
     /// The end: the writers empty their links, then the console hears the last events.
     fn finish(mut self, inbox: &Receiver<Message>) {
+        // Whoever has more to say hears that nobody listens, and does not wait.
+        self.console.commands = crossbeam_channel::never();
         self.keep_rest();
         let (done, finished) = bounded(self.writers.len());
         for writer in &self.writers {
@@ -486,7 +488,13 @@ impl Router {
             }
         }
         let rest = std::iter::from_fn(|| self.unsent.take().or_else(|| self.room.next_event()));
-        let rest: Vec<Event> = rest.filter(|event| !matches!(event, Event::Ended(_))).collect();
+        // Nobody keeps any more what is shown of others' whispers: they come again, and are shown then.
+        let is_void = |event: &Event| match event {
+            Event::Ended(_) => true,
+            Event::Whispered(whisper) => !whisper.mine,
+            _ => false,
+        };
+        let rest: Vec<Event> = rest.filter(|event| !is_void(event)).collect();
         for event in rest {
             if self.console.events.send_timeout(event, END_TIME).is_err() {
                 break;

@@ -527,6 +527,12 @@ impl Room {
 
     /// The run ends: what waits is kept, or its sender told.
     pub(super) fn end_whispers(&mut self) {
+        let held = std::mem::take(&mut self.whispers.held);
+        let unsaid = held.iter().filter(|command| matches!(command, Command::Whisper(..))).count();
+        if unsaid > 0 {
+            let told = if unsaid == 1 { "1 private message was" } else { &format!("{unsaid} private messages were") };
+            self.local.notice(Event::Warning(format!("{told} not said: it was not known yet who is here")));
+        }
         let ids: Vec<Id> = self.whispers.talks.keys().copied().collect();
         for id in ids {
             self.keep_letters(id, 0);

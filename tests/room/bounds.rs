@@ -31,6 +31,7 @@
 //! | dials under way | `DIALS_MAX` | the others wait | here |
 //! | lost members that are dialled | `LOST_PEERS_MAX` | the newest are | `dial` |
 //! | notices that wait; of who comes and goes | `NOTICES_MAX`, `ROSTER_NOTICES_MAX` | the oldest go, which is told | `name` |
+//! | whispers of a link, that wait, are early or not shown; streams | `LINK_WHISPERS`, `WHISPERS_…_MAX`, `WHISPER_STREAMS_…` | dropped, and sent again; refused | `whisper` |
 //! | names known from earlier runs | `KNOWN_ENTRIES_MAX` | those seen on one day go | `tests/known.rs` |
 //! | lookalikes told | `LOOKALIKES_TOLD_MAX` | not named | `name` |
 //!

@@ -45,14 +45,16 @@ impl Room {
 
     /// Keeps a command that names somebody until it is known who is here, and those behind it; gives back what is done now.
     pub(in crate::room) fn hold_command(&mut self, command: Command) -> Option<Command> {
-        let names = match &command {
-            Command::Whisper(..) | Command::Chat { .. } | Command::Ping(_) | Command::Trace(_) => true,
-            Command::EndOfInput => false,
+        let (whom, is_end) = match &command {
+            Command::Whisper(whom, _) | Command::Ping(whom) | Command::Trace(whom) => (Some(whom), false),
+            Command::Chat { whom, .. } => (whom.as_ref(), false),
+            Command::EndOfInput => (None, true),
             _ => return Some(command),
         };
+        let names = matches!(whom, Some(Whom::Called(_)));
         let is_early = !self.whispers.held.is_empty() || (names && self.is_finding_out());
         let held = &mut self.whispers.held;
-        if !is_early || (names && held.len() >= WHISPERS_WAITING_MAX) {
+        if !is_early || (!is_end && held.len() >= WHISPERS_WAITING_MAX) {
             return Some(command);
         }
         held.push_back(command);
