@@ -39,8 +39,9 @@ const LOG_BYTES: usize = 96 * 1024;
 /// Steps of one run; more make it slow, and reach nothing new.
 const STEPS_MAX: usize = 96;
 
-/// When the strangers are gone, the two have one hub after this time at the latest.
-const HUB_BACK_MS: u64 = 30_000;
+/// When the strangers are gone, the two have one hub after this time at the latest: who was left for keeping posts back is
+/// not followed for a minute, and the second time for two.
+const HUB_BACK_MS: u64 = 250_000;
 
 const BOB: usize = 0;
 const ALICE: usize = 1;
