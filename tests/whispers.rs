@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use hobnob::limits::{SAY_TEXT_BYTES_MAX, WHISPER_TEXT_BYTES_MAX};
 use serde_json::Value;
@@ -258,10 +258,16 @@ fn a_whisper_goes_through_those_who_reach_both_and_they_are_named() {
 
 /// Somebody whose key and history last over runs.
 fn lasting(nick: &str, folder: &std::path::Path, args: &[&str]) -> Node {
-    let mut command = with_history(nick);
-    command.env("XDG_DATA_HOME", folder.join("data")).env("XDG_STATE_HOME", folder.join("state"));
+    let mut command = kept_in(nick, folder);
     command.args(["--listen", "127.0.0.1:0", "--commands"]).args(args);
     Node::start(nick, command, Stdio::piped())
+}
+
+/// A run that goes on where the last one of that folder has ended.
+fn kept_in(nick: &str, folder: &std::path::Path) -> Command {
+    let mut command = with_history(nick);
+    command.env("XDG_DATA_HOME", folder.join("data")).env("XDG_STATE_HOME", folder.join("state"));
+    command
 }
 
 #[test]
@@ -300,10 +306,13 @@ fn a_whisper_waits_for_its_reader_over_the_senders_own_restart() {
 fn a_whisper_that_nobody_could_read_is_not_confirmed_and_comes_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut alice = chatting("alice", &["--commands"]);
-    let mut command = with_history("bob");
-    command.env("XDG_STATE_HOME", folder.path().join("state")).env("XDG_DATA_HOME", folder.path().join("data"));
-    command.args(["--no-listen", &alice.addr()]);
-    let (mut bob, stdout) = Node::start_raw("bob", command, Stdio::piped());
+    let addr = alice.addr();
+    let run = || {
+        let mut command = kept_in("bob", folder.path());
+        command.args(["--no-listen", &addr]);
+        command
+    };
+    let (mut bob, stdout) = Node::start_raw("bob", run(), Stdio::piped());
     alice.wait_for_all(&["bob"]);
     drop(stdout);
     alice.say("/msg bob unseen");
@@ -311,10 +320,7 @@ fn a_whisper_that_nobody_could_read_is_not_confirmed_and_comes_again() {
     alice.wait_for_member("left", "bob");
     let delivered = alice.events().iter().filter(|event| event["event"] == "delivered").count();
     assert_eq!(delivered, 0, "nobody has seen it");
-    let mut command = with_history("bob");
-    command.env("XDG_STATE_HOME", folder.path().join("state")).env("XDG_DATA_HOME", folder.path().join("data"));
-    command.args(["--no-listen", &alice.addr()]);
-    let bob = Node::start("bob", command, Stdio::piped());
+    let bob = Node::start("bob", run(), Stdio::piped());
     wait_for_whispers(&bob, "alice", &["unseen".to_owned()]);
     wait_for_delivered(&alice, "bob", 1);
 }

@@ -26,6 +26,7 @@ use crate::limits::{
     HISTORY_BATCH_BYTES_MAX, HISTORY_BATCHES_MAX, HISTORY_CLOSE_MS_MAX, HISTORY_RETRY_MS, HISTORY_SYNC_MS,
     HISTORY_UNSYNCED_BYTES_MAX, PEERS_SAVE_MS,
 };
+use crate::room::event::private_messages;
 use crate::room::{Acquaintance, Note};
 use crate::wire::record::Post;
 
@@ -412,8 +413,8 @@ impl Writer {
         }
         let unsent = newest(self.notes).iter().filter(|note| matches!(note, Note::Waits(_))).count();
         if unsent > 0 {
-            let waited = if unsent == 1 { "private message that waits" } else { "private messages that wait" };
-            log::warn!("{unsent} {waited} could not be kept, and will not be sent");
+            let verb = if unsent == 1 { "waits" } else { "wait" };
+            log::warn!("{} that {verb} could not be kept, and will not be sent", private_messages(unsent));
         }
     }
 }

@@ -469,3 +469,8 @@ impl Person {
         Self { id: post.feed.author, nick: post.nick.clone() }
     }
 }
+
+/// So many private messages, in words.
+pub fn private_messages(count: usize) -> String {
+    if count == 1 { "1 private message".to_owned() } else { format!("{count} private messages") }
+}

@@ -417,7 +417,7 @@ impl Room {
     // ---- dials --------------------------------------------------------------------
 
     pub(super) fn start_dials(&mut self, out: &mut Vec<Output>) {
-        if !matches!(self.ending, super::own::Ending::Open | super::own::Ending::Confirming(_)) {
+        if self.is_ending() {
             return;
         }
         if self.plan_due || self.overlay.is_plan_stale(self.now.mono) {

@@ -180,7 +180,7 @@ impl Room {
 
     /// Takes the election as far as time allows.
     pub(super) fn elect(&mut self, out: &mut Vec<Output>) {
-        if !self.hub.is_on() || !matches!(self.ending, super::own::Ending::Open | super::own::Ending::Confirming(_)) {
+        if !self.hub.is_on() || self.is_ending() {
             return;
         }
         self.look_for_first_hub();

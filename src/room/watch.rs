@@ -71,7 +71,7 @@ impl Room {
     }
 
     pub(super) fn watch_vanished(&mut self, out: &mut Vec<Output>) {
-        if !matches!(self.ending, super::own::Ending::Open | super::own::Ending::Confirming(_)) {
+        if self.is_ending() {
             return;
         }
         let now = self.now.mono;

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::wire::record::FeedId;
 use crate::wire::seal::{Content, Sealer, SealingKey, Text};
 
-use super::event::{Command, Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom};
+use super::event::{Command, Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom, private_messages};
 use super::names::{Names, start_of};
 use super::{LinkId, Output, Room};
 
@@ -530,8 +530,9 @@ impl Room {
         let held = std::mem::take(&mut self.whispers.held);
         let unsaid = held.iter().filter(|command| matches!(command, Command::Whisper(..))).count();
         if unsaid > 0 {
-            let told = if unsaid == 1 { "1 private message was" } else { &format!("{unsaid} private messages were") };
-            self.local.notice(Event::Warning(format!("{told} not said: it was not known yet who is here")));
+            let told = private_messages(unsaid);
+            let verb = if unsaid == 1 { "was" } else { "were" };
+            self.local.notice(Event::Warning(format!("{told} {verb} not said: it was not known yet who is here")));
         }
         let ids: Vec<Id> = self.whispers.talks.keys().copied().collect();
         for id in ids {
@@ -544,12 +545,9 @@ impl Room {
         }
         let waiting = self.whispers.waiting();
         if waiting > 0 {
-            let told = if waiting == 1 {
-                "1 private message waits".to_owned()
-            } else {
-                format!("{waiting} private messages wait")
-            };
-            self.local.notice(Event::Warning(format!("{told} for the next run")));
+            let told = private_messages(waiting);
+            let verb = if waiting == 1 { "waits" } else { "wait" };
+            self.local.notice(Event::Warning(format!("{told} {verb} for the next run")));
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What was missed is shown, marked as that, and told once when the catch-up is over.
 
+use std::sync::Arc;
+
 use hobnob::limits::{CLOCK_AHEAD_MS_MAX, RECOVERED_AGE_MS_MIN};
-use hobnob::room::Config;
 use hobnob::room::event::{Event, Recovered};
+use hobnob::room::{Config, LinkId};
+use hobnob::wire::record::Post;
 
 use super::hand::{Author, Hand, Net, Two, WALL_START, config, two};
 
@@ -161,15 +164,21 @@ fn a_promise_that_is_not_kept_does_not_keep_what_was_recovered_from_being_told()
     assert_eq!(recovered(&bob).iter().map(|told| told.count).sum::<u64>(), 1, "{:?}", bob.events);
 }
 
-/// Over a slow link the first catch-up takes longer than who is here can wait to be shown.
-#[test]
-fn a_late_joiner_on_a_slow_link_is_shown_the_last_lines_only() {
+/// Bob shows five lines of the past, and is told of two hundred that alice has said; they have not come yet.
+fn late_joiner() -> (Hand, Author, LinkId, Vec<Arc<Post>>) {
     let mut alice = Author::new(2, "alice");
     alice.at = WALL_START - 600_000;
     let mut posts = vec![alice.join()];
     posts.extend((0..200).map(|say| alice.say(&format!("say {say}"))));
     let mut bob = Hand::new(Config { backlog_lines: 5, ..config(1) });
     let a = bob.link(&alice, &[alice.entry(201)]);
+    (bob, alice, a, posts)
+}
+
+/// Over a slow link the first catch-up takes longer than who is here can wait to be shown.
+#[test]
+fn a_late_joiner_on_a_slow_link_is_shown_the_last_lines_only() {
+    let (mut bob, mut alice, a, posts) = late_joiner();
     for post in &posts {
         bob.post(a, post);
         bob.pass_alive(1_000, &[a]);
@@ -187,12 +196,7 @@ fn a_late_joiner_on_a_slow_link_is_shown_the_last_lines_only() {
 /// And over one that stands still for a while.
 #[test]
 fn a_late_joiner_whose_link_stands_still_is_shown_the_last_lines_only() {
-    let mut alice = Author::new(2, "alice");
-    alice.at = WALL_START - 600_000;
-    let mut posts = vec![alice.join()];
-    posts.extend((0..200).map(|say| alice.say(&format!("say {say}"))));
-    let mut bob = Hand::new(Config { backlog_lines: 5, ..config(1) });
-    let a = bob.link(&alice, &[alice.entry(201)]);
+    let (mut bob, _, a, posts) = late_joiner();
     bob.posts(a, &posts[..100]);
     bob.pass_alive(8_000, &[a]);
     bob.posts(a, &posts[100..]);

@@ -6,7 +6,7 @@ use crate::console::naming::Naming;
 use crate::contacts::Refused;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, NotHeard, Peer, Person, Recovered, WaitsFor};
+use crate::room::event::{Event, NotHeard, Peer, Person, Recovered, WaitsFor, private_messages};
 use crate::room::names::start_of;
 use crate::wire::end::End;
 
@@ -130,7 +130,7 @@ impl Printer {
     /// What becomes of whispers.
     fn private_notice(&self, event: &Event) -> Option<Notice> {
         let name = |person: &Person| self.naming.name(person);
-        let count = |ids: &[String]| messages(ids.len());
+        let count = |ids: &[String]| private_messages(ids.len());
         Some(match event {
             Event::Heard { to, ids, since } => {
                 let told = format!("delivered to {}", name(to));
@@ -260,11 +260,6 @@ fn member_notice(event: &Event, me: Id, naming: &Naming) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// So many of them.
-fn messages(count: usize) -> String {
-    if count == 1 { "1 private message".to_owned() } else { format!("{count} private messages") }
 }
 
 /// One word, for scripts.

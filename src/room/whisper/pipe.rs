@@ -5,6 +5,7 @@ use crate::room::event::{Command, Event, Outcome, Person, Said, Whom};
 use crate::room::{Output, Room};
 
 use super::Pipe;
+use super::talk::Talk;
 
 impl Room {
     /// Finds the reader of all that is piped in, or gives up.
@@ -39,8 +40,7 @@ impl Room {
     /// Whether more of a pipe to one reader may be taken.
     pub(in crate::room) fn may_whisper(&self) -> bool {
         let Pipe::Found(id) = self.whispers.pipe else { return false };
-        let waiting = self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len());
-        waiting < WHISPERS_WAITING_MAX / 4
+        !self.whispers.talks.get(&id).is_some_and(is_long)
     }
 
     /// Keeps a command that names somebody until it is known who is here, and those behind it; gives back what is done now.
@@ -79,8 +79,7 @@ impl Room {
     /// Whether piped text may go on: it stands behind what is held, and a partner takes it as fast as it confirms it.
     pub(in crate::room) fn may_go_on(&self) -> bool {
         let partner = self.whispers.partner.and_then(|id| self.whispers.talks.get(&id));
-        let is_behind =
-            partner.is_some_and(|talk| talk.target.is_some() && talk.queue.len() >= WHISPERS_WAITING_MAX / 4);
+        let is_behind = partner.is_some_and(|talk| talk.target.is_some() && is_long(talk));
         self.whispers.held.is_empty() && !is_behind
     }
 
@@ -97,4 +96,9 @@ impl Room {
         let Pipe::Found(id) = self.whispers.pipe else { return None };
         Some((self.talked_with(id)?, self.whispers.talks.get(&id).map_or(0, |talk| talk.queue.len())))
     }
+}
+
+/// Whether so much waits for a reader that a pipe is not read on.
+fn is_long(talk: &Talk) -> bool {
+    talk.queue.len() >= WHISPERS_WAITING_MAX / 4
 }
