@@ -65,7 +65,7 @@ use output::Output;
 use print::{Printer, Protection, Shown, Style};
 use recall::Recall;
 use screen::Screen;
-use speaker::{Local, Private, Query};
+use speaker::{Local, Query};
 
 /// How the console behaves.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -104,6 +104,8 @@ pub struct Channels {
     pub commands: Sender<Command>,
     /// What to show. Ends with `Event::Ended`.
     pub events: Receiver<Event>,
+    /// Whom what is typed goes to.
+    pub partners: Receiver<Option<Person>>,
 }
 
 /// Lines of this program's own (help, errors, log) that wait for the console's thread. A command
@@ -128,12 +130,12 @@ pub struct Acquainted {
 
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the main thread.
 pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Outcome {
-    let Channels { says, commands, events } = channels;
+    let Channels { says, commands, events, partners } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
     let kept = says.clone();
     let naming = Naming::default();
-    let started = input::start(options, &naming, says, commands.clone(), local_sender.clone());
+    let started = input::start(options, &naming, says, commands.clone(), local_sender.clone(), partners);
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
     let recall = Recall::new(options.history.clone(), local_sender.clone());
     let mut console = Console::new(options, acquainted, naming, started, commands, recall);
@@ -169,7 +171,6 @@ struct Console {
     printer: Printer,
     output: Output,
     screen: Option<Arc<Screen>>,
-    private: Private,
     commands: Sender<Command>,
     shown: Shown,
     /// Which whispers are in what is written next.
@@ -215,7 +216,6 @@ impl Console {
             printer: Printer::new(style, &options.me, naming),
             output: started.output,
             screen: started.screen,
-            private: started.private,
             commands,
             shown: Shown::default(),
             whispers: Vec::new(),
@@ -405,19 +405,7 @@ impl Console {
 
     /// Keeps what the prompt needs.
     fn remember(&mut self, event: &Event) {
-        if let Event::Chatting(with) = event {
-            if let Some(screen) = &self.screen {
-                screen.partner.lock().clone_from(with);
-            }
-            // Whoever waits for it draws the prompt.
-            self.private.answered(with.is_some());
-        }
         let Some(screen) = &self.screen else { return };
-        match event {
-            Event::Renamed { member, .. } | Event::Joined { member, .. } => screen.renames(member),
-            Event::Present(people) => people.iter().for_each(|person| screen.renames(person)),
-            _ => {}
-        }
         match event {
             Event::Renamed { member, .. } if member.id == self.me.id => {
                 self.me = member.clone();

@@ -26,7 +26,7 @@ use socket2::{Socket, Type};
 use thiserror::Error;
 
 use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
-use crate::room::event::{Command, Event, Said};
+use crate::room::event::{Command, Event, Person, Said};
 use crate::room::intake::Seen;
 use crate::room::{self, Acquaintance, Note, Now, Past};
 use crate::wire::record::{Domain, Post};
@@ -77,6 +77,8 @@ pub struct Console {
     pub commands: Receiver<Command>,
     /// What the user sees.
     pub events: Sender<Event>,
+    /// Whom what is typed goes to: one answer to each typed `Command::Chat`.
+    pub partners: Sender<Option<Person>>,
 }
 
 /// What earlier runs have kept, and who keeps what comes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use hobnob::access::{self, Access, AccessError};
 use hobnob::args::{
     Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret,
@@ -354,14 +354,16 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     };
     let (say, says) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
+    // The one who types takes all answers before each line.
+    let (partner, partners) = unbounded();
     let kept = Kept {
         past,
         keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()),
         letters: keeper.as_ref().map(|keeper| keeper.letters.clone()),
         kept: keeper.as_ref().map(|keeper| keeper.kept.clone()),
     };
-    daemon::start(config, listen, security, kept, Console { says, commands, events: event })?;
-    let outcome = console::run(&options, acquainted, Channels { says: say, commands: command, events });
+    daemon::start(config, listen, security, kept, Console { says, commands, events: event, partners: partner })?;
+    let outcome = console::run(&options, acquainted, Channels { says: say, commands: command, events, partners });
     if let Some(keeper) = keeper {
         keeper.close();
     }

@@ -228,6 +228,26 @@ fn what_is_typed_ahead_is_done_in_order() {
     alice.wait_for_said("bob", &lines(&["one", "two", "three", "four", "five", "six"]));
 }
 
+/// The answer to `/chat` came with what is printed, and the one who prints waited for the next line: it was refused.
+#[test]
+fn who_types_ahead_is_not_held_up_by_what_is_printed() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let mut said = Vec::new();
+    for round in 0..20 {
+        for number in 0..10 {
+            alice.say(&format!("interruption {number}"));
+        }
+        let line = format!("line {round}");
+        bob.types(&format!("/chat alice\rfor alice {round}\r/end\r{line}\r"));
+        said.push(line);
+    }
+    alice.wait_for_said("bob", &said);
+    let events = alice.finish();
+    let whispers = events.iter().filter(|event| event["event"] == "whisper" && event["mine"] == false);
+    let expected: Vec<String> = (0..20).map(|round| format!("for alice {round}")).collect();
+    assert_eq!(whispers.map(|event| event["text"].as_str().unwrap_or_default()).collect::<Vec<_>>(), expected);
+}
+
 /// The prompt was drawn before the answer to `/chat` or `/end` was there, and kept a name that was given up.
 #[test]
 fn the_prompt_says_whom_the_next_line_goes_to() {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use nix::sys::stat::{SFlag, fstat, major, minor};
 
 use super::goodbye::leave;
@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::speaker::{Local, Private, Speaker};
 use super::{Naming, Options, pipe, spawn_input, terminal};
 use crate::args::ColorChoice;
-use crate::room::event::{Command, Said};
+use crate::room::event::{Command, Person, Said};
 
 /// What stdin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,6 @@ fn is_dumb() -> bool {
 pub(super) struct Started {
     pub(super) output: Output,
     pub(super) screen: Option<Arc<Screen>>,
-    pub(super) private: Private,
 }
 
 /// Starts reading. Called by the thread that will print.
@@ -77,10 +76,10 @@ pub(super) fn start(
     says: Sender<Said>,
     commands: Sender<Command>,
     local: Sender<Local>,
+    partners: Receiver<Option<Person>>,
 ) -> Started {
-    let private = Private::default();
-    let (typing, to_one) = (private.clone(), options.to_one);
-    let speaker = |says, screen| Speaker { commands, local, says, screen, private: typing, to_one };
+    let (private, to_one) = (Private::new(partners), options.to_one);
+    let speaker = |says, screen| Speaker { commands, local, says, screen, private, to_one };
     let with_commands = options.commands;
     match options.input {
         Input::Nothing => {}
@@ -93,13 +92,13 @@ pub(super) fn start(
                 let speaker = speaker(None, Some(Arc::clone(&screen)));
                 let editing = Arc::clone(&screen);
                 spawn_input(move || guarded(&speaker, || terminal::run(editor, &editing, &speaker)));
-                return Started { output: Output::around(printer), screen: Some(screen), private };
+                return Started { output: Output::around(printer), screen: Some(screen) };
             }
             let speaker = speaker(None, None);
             spawn_input(move || guarded(&speaker, || terminal::run_plain(&speaker)));
         }
     }
-    Started { output: Output::plain(), screen: None, private }
+    Started { output: Output::plain(), screen: None }
 }
 
 /// A reader that panics ends the program, not only itself.

@@ -20,6 +20,12 @@ impl Naming {
         shown(&self.0.lock(), person)
     }
 
+    /// The name by which a person is shown who may have another one by now.
+    pub fn name_now(&self, person: &Person) -> String {
+        let names = self.0.lock();
+        shown(&names, names.get(&person.id).unwrap_or(person))
+    }
+
     /// The names of all who are here, but for one.
     pub fn others(&self, me: &Id) -> Vec<String> {
         let names = self.0.lock();

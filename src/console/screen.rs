@@ -2,8 +2,8 @@
 //!
 //! rustyline's printer hands text to the editor while a line is being edited and writes it directly
 //! otherwise. Between two lines the terminal is the editor's alone (it takes the line just sent off
-//! the screen), so the printing thread waits for that short time, unless the editor's thread waits for an answer and lends
-//! it the terminal. Without locks, as each side may be blocked in rustyline while the other one needs to know.
+//! the screen), so the printing thread waits for that short time. Without locks, as each side may be
+//! blocked in rustyline while the other one needs to know: nothing that the editor's thread waits for may need a print.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,10 +35,6 @@ pub(super) struct Screen {
     editing: AtomicBool,
     /// The editor is gone: text goes straight to the terminal.
     closed: AtomicBool,
-    /// No line is being edited, and text goes straight to the terminal for a while.
-    lent: AtomicBool,
-    /// The printing thread may be writing that text. Inside rustyline it may be blocked until a line is edited.
-    borrowed: AtomicBool,
     /// The printing thread is inside `print`.
     printing: AtomicBool,
     /// A `print` ended while no line was edited, so the rows above the cursor may be its text.
@@ -54,8 +50,6 @@ pub(super) struct Screen {
     pub(super) me: Id,
     /// The own name, for the prompt.
     pub(super) nick: Mutex<Nick>,
-    /// With whom a private chat goes on, for the prompt.
-    pub(super) partner: Mutex<Option<Person>>,
 }
 
 impl Screen {
@@ -64,8 +58,6 @@ impl Screen {
         Arc::new(Self {
             editing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            lent: AtomicBool::new(false),
-            borrowed: AtomicBool::new(false),
             printing: AtomicBool::new(false),
             smudged: AtomicBool::new(false),
             drawn: AtomicU64::new(0),
@@ -74,14 +66,13 @@ impl Screen {
             naming,
             me: me.id,
             nick: Mutex::new(me.nick.clone()),
-            partner: Mutex::new(None),
         })
     }
 
-    /// What stands before the line being typed.
-    pub(super) fn prompt(&self) -> String {
-        match &*self.partner.lock() {
-            Some(partner) => format!("{} to {}> ", self.nick.lock(), self.naming.name(partner)),
+    /// What stands before the line being typed, which may be for somebody alone.
+    pub(super) fn prompt(&self, partner: Option<&Person>) -> String {
+        match partner {
+            Some(partner) => format!("{} to {}> ", self.nick.lock(), self.naming.name_now(partner)),
             None => format!("{}> ", self.nick.lock()),
         }
     }
@@ -103,25 +94,6 @@ impl Screen {
     /// Whether the rows above the cursor are the line just accepted, for certain.
     pub(super) fn is_clean(&self) -> bool {
         !self.smudged.swap(false, Ordering::SeqCst) && !self.printing.load(Ordering::SeqCst)
-    }
-
-    /// Somebody has another name.
-    pub(super) fn renames(&self, member: &Person) {
-        if let Some(partner) = self.partner.lock().as_mut().filter(|partner| partner.id == member.id) {
-            partner.nick = member.nick.clone();
-        }
-    }
-
-    /// Lets the other thread print while the editor's does something else between two lines. No text is half printed when
-    /// this returns.
-    pub(super) fn lend(&self, wait: impl FnOnce()) {
-        self.lent.store(true, Ordering::SeqCst);
-        self.printer.unpark();
-        wait();
-        self.lent.store(false, Ordering::SeqCst);
-        while self.borrowed.load(Ordering::SeqCst) {
-            thread::park_timeout(Duration::from_millis(1));
-        }
     }
 
     /// The editor is gone.
@@ -153,36 +125,27 @@ impl ScreenPrinter {
     pub(super) fn print(&mut self, text: &str) {
         debug_assert!(text.ends_with('\n'), "rustyline lets lines run together otherwise");
         let screen = &self.screen;
-        let mut lent = false;
         while !screen.closed.load(Ordering::SeqCst) {
             screen.printing.store(true, Ordering::SeqCst);
             if screen.editing.load(Ordering::SeqCst) {
                 break;
             }
-            screen.borrowed.store(true, Ordering::SeqCst);
-            lent = screen.lent.load(Ordering::SeqCst);
-            if lent {
-                break;
-            }
-            screen.borrowed.store(false, Ordering::SeqCst);
             screen.printing.store(false, Ordering::SeqCst);
             thread::park_timeout(WAIT_MS);
         }
-        let printed = if lent || screen.closed.load(Ordering::SeqCst) {
+        let printed = if screen.closed.load(Ordering::SeqCst) {
             Err(())
         } else {
             self.inner.print(text.to_owned()).map_err(drop)
         };
-        if printed.is_err() {
-            // Nobody else draws: the editor is gone, or waits.
-            super::tty::write(text.as_bytes());
-        }
-        // While the terminal is lent there is no line that could be taken off.
-        if !lent && !screen.editing.load(Ordering::SeqCst) {
+        if !screen.editing.load(Ordering::SeqCst) {
             screen.smudged.store(true, Ordering::SeqCst);
         }
-        screen.borrowed.store(false, Ordering::SeqCst);
         screen.printing.store(false, Ordering::SeqCst);
+        if printed.is_err() {
+            // The editor is gone, so nobody else draws.
+            super::tty::write(text.as_bytes());
+        }
     }
 
     /// Waits, not for long, until all that was printed is on the screen, and puts the terminal back.

@@ -1,10 +1,10 @@
 //! What the input thread does with a line it has understood: tells the room, or its own console.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-use parking_lot::{Condvar, Mutex};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
@@ -14,7 +14,7 @@ use super::people::Asked;
 use super::screen::Screen;
 use crate::history::query::Found;
 use crate::room::Wanted;
-use crate::room::event::{Command, Said, Whom};
+use crate::room::event::{Command, Person, Said, Whom};
 
 /// What the input thread tells the console.
 #[derive(Debug)]
@@ -80,57 +80,72 @@ const UNSURE: &str = "it was not known yet whom this goes to: nothing was said";
 /// Whether what is typed or piped in goes to somebody alone. A terminal asks the room, and until the prompt tells the answer
 /// nothing is said. In a pipe nobody would notice that a private chat could not begin: there it is on from `/chat` to `/end`, and
 /// the room refuses what has no reader. So nothing is said to all that was meant for one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Private(Arc<(Mutex<Standing>, Condvar)>);
+///
+/// The answers do not come with the events: whoever prints those may wait for the next line.
+#[derive(Debug)]
+pub(super) struct Private {
+    answers: Receiver<Option<Person>>,
+    standing: RefCell<Standing>,
+}
 
 #[derive(Debug, Default)]
 struct Standing {
     on: bool,
+    partner: Option<Person>,
     /// Answers that are to come.
     asked: usize,
     /// The prompt that is seen was made before the last one came.
     is_stale: bool,
 }
 
+impl Standing {
+    fn answered(&mut self, partner: Option<Person>) {
+        self.asked = self.asked.saturating_sub(1);
+        (self.on, self.partner, self.is_stale) = (partner.is_some(), partner, true);
+    }
+}
+
 impl Private {
+    pub(super) fn new(answers: Receiver<Option<Person>>) -> Self {
+        Self { answers, standing: RefCell::default() }
+    }
+
     fn is_on(&self) -> bool {
-        self.0.0.lock().on
+        self.standing.borrow().on
     }
 
     fn set(&self, on: bool) {
-        self.0.0.lock().on = on;
+        self.standing.borrow_mut().on = on;
     }
 
-    /// An answer to `Command::Chat` has come. None is waited for in a pipe.
-    pub(super) fn answered(&self, on: bool) {
-        let (standing, changed) = &*self.0;
-        let mut standing = standing.lock();
-        if standing.asked > 0 {
-            standing.asked -= 1;
-            (standing.on, standing.is_stale) = (on, true);
-            changed.notify_all();
-        }
-    }
-
-    fn ask(&self) {
-        self.0.0.lock().asked += 1;
-    }
-
-    /// A prompt is about to be made.
-    pub(super) fn shows(&self) {
-        self.0.0.lock().is_stale = false;
+    /// A prompt is about to be made: with whom a private chat goes on.
+    pub(super) fn shows(&self) -> Option<Person> {
+        let mut standing = self.standing.borrow_mut();
+        self.answers.try_iter().for_each(|partner| standing.answered(partner));
+        standing.is_stale = false;
+        standing.partner.clone()
     }
 
     fn is_sure(&self) -> bool {
-        let standing = self.0.0.lock();
+        let mut standing = self.standing.borrow_mut();
+        self.answers.try_iter().for_each(|partner| standing.answered(partner));
         standing.asked == 0 && !standing.is_stale
     }
 
-    /// Waits for the answers, not for long.
-    fn wait(&self) {
-        let (standing, changed) = &*self.0;
-        let mut standing = standing.lock();
-        changed.wait_while_for(&mut standing, |standing| standing.asked > 0, ANSWER_MS_MAX);
+    /// Asks, and waits for the answers, not for long.
+    fn ask(&self, ask: impl FnOnce() -> Result<(), Gone>) -> Result<(), Gone> {
+        let mut standing = self.standing.borrow_mut();
+        standing.asked += 1;
+        ask()?;
+        let end = Instant::now() + ANSWER_MS_MAX;
+        while standing.asked > 0 {
+            match self.answers.recv_deadline(end) {
+                Ok(partner) => standing.answered(partner),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Err(Gone),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -200,17 +215,10 @@ impl Speaker {
     fn chat(&self, whom: Option<Whom>) -> Result<(), Gone> {
         let typed = self.says.is_none();
         if typed {
-            self.private.ask();
-        } else {
-            self.private.set(whom.is_some());
+            return self.private.ask(|| self.command(Command::Chat { whom, typed }));
         }
-        self.command(Command::Chat { whom, typed })?;
-        match &self.screen {
-            Some(screen) => screen.lend(|| self.private.wait()),
-            None if typed => self.private.wait(),
-            None => {}
-        }
-        Ok(())
+        self.private.set(whom.is_some());
+        self.command(Command::Chat { whom, typed })
     }
 
     fn whisper_all(&self, whom: &Whom, text: &str, action: bool) -> Result<(), Gone> {

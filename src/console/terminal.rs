@@ -63,8 +63,8 @@ pub(super) fn run(mut editor: LineEditor, screen: &Screen, speaker: &Speaker) {
 fn converse(editor: &mut LineEditor, screen: &Screen, speaker: &Speaker) -> Result<(), Gone> {
     loop {
         let leaving = is_asked();
-        speaker.private.shows();
-        let prompt = if leaving { String::new() } else { screen.prompt() };
+        let partner = speaker.private.shows();
+        let prompt = if leaving { String::new() } else { screen.prompt(partner.as_ref()) };
         match editor.readline(&prompt) {
             Ok(line) => {
                 erase(editor, screen, &prompt, &line);

@@ -267,6 +267,8 @@ impl Router {
                     }
                 }
                 Output::Seen { feed, number, tail } => self.shared.seen.write().note(feed, number, tail),
+                // Nobody types any more where nobody takes it.
+                Output::Partner(partner) => drop(self.console.partners.send(partner)),
                 Output::Remember(peers) => self.unkept_peers = Some(peers),
                 Output::Keep { notes, token } => {
                     self.unkept_notes.0.extend(notes);

@@ -9,7 +9,7 @@ use crate::wire::end::End;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
 use crate::wire::seal::Chance;
 
-use super::event::{Command, Outcome, Said};
+use super::event::{Command, Outcome, Person, Said};
 use super::{Acquaintance, DialId, LinkId, Note, Reach, Target};
 
 /// A moment, by two clocks.
@@ -227,6 +227,8 @@ pub enum Output {
         /// The last bytes of its signature, to tell a copy from a fork; 0 for none.
         tail: u64,
     },
+    /// What is typed goes to this person alone from now on, or to the room; answers each typed `Command::Chat`.
+    Partner(Option<Person>),
     /// Keep these for the next run, in place of those before; the latest first.
     Remember(Vec<Acquaintance>),
     /// Keep what there is to know of whispers, in this order.

@@ -144,7 +144,7 @@ pub enum Event {
         /// Who carries them; nobody where there is a link.
         through: Option<Person>,
     },
-    /// What is typed goes to somebody alone from now on, or to the room again; the answer to `Command::Chat`.
+    /// What is typed goes to somebody alone from now on, or to the room again.
     Chatting(Option<Person>),
     /// The answer to `Command::Ping`.
     Pinged {

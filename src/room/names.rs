@@ -52,6 +52,11 @@ impl Names {
         }
     }
 
+    /// Somebody who is here.
+    pub fn get(&self, id: &Id) -> Option<&Person> {
+        self.people.get(id).map(|(person, _)| person)
+    }
+
     /// Those who are here.
     pub fn people(&self) -> impl Iterator<Item = &Person> {
         self.people.values().map(|(person, _)| person)

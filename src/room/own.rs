@@ -111,7 +111,7 @@ impl Room {
                     self.whisper(&whom, &said, out);
                 }
             }
-            Command::Chat { whom, typed } => self.chat(whom.as_ref(), typed),
+            Command::Chat { whom, typed } => self.chat(whom.as_ref(), typed, out),
             Command::Shown(whispers) => whispers.iter().for_each(|whisper| self.whisper_shown(whisper)),
             Command::Ping(whom) => self.ping(&whom, out),
             Command::Trace(whom) => self.trace(&whom, out),

@@ -51,7 +51,7 @@ pub(super) struct Whispers {
     contacts: Vec<(Person, Option<SealingKey>)>,
     /// Who whispered last, and with whom a private chat goes on.
     last: Option<Id>,
-    partner: Option<Id>,
+    partner: Option<Person>,
     /// Whom all that is piped in is for, once found,
     pipe: Pipe,
     /// that it was told that the pipe waits,
@@ -170,8 +170,8 @@ impl Room {
                 (self.talked_with(last).ok_or("who whispered last is not known any more")?, None)
             }
             Whom::Partner => {
-                let partner = self.whispers.partner.ok_or("there is no private chat: nothing was said")?;
-                (self.talked_with(partner).ok_or("who is chatted with is not known any more")?, None)
+                let partner = self.whispers.partner.as_ref().ok_or("there is no private chat: nothing was said")?;
+                (self.talked_with(partner.id).ok_or("who is chatted with is not known any more")?, None)
             }
         };
         if person.id == self.me.author {
@@ -286,22 +286,22 @@ impl Room {
     }
 
     /// Begins or ends a private chat.
-    pub(super) fn chat(&mut self, whom: Option<&Whom>, typed: bool) {
+    pub(super) fn chat(&mut self, whom: Option<&Whom>, typed: bool, out: &mut Vec<Output>) {
         match whom.map(|whom| self.meant(whom)).transpose() {
             Ok(meant) => {
                 let person = meant.map(|(person, _)| person);
-                self.whispers.partner = person.as_ref().map(|person| person.id);
+                self.whispers.partner.clone_from(&person);
                 self.local.notice(Event::Chatting(person));
             }
-            Err(why) if typed => {
-                self.local.notice(Event::Refused(why));
-                let partner = self.whispers.partner.and_then(|id| self.talked_with(id));
-                self.local.notice(Event::Chatting(partner));
-            }
             Err(why) => {
-                (self.whispers.partner, self.whispers.has_failed) = (None, true);
+                if !typed {
+                    (self.whispers.partner, self.whispers.has_failed) = (None, true);
+                }
                 self.local.notice(Event::Refused(why));
             }
+        }
+        if typed {
+            out.push(Output::Partner(self.whispers.partner.clone()));
         }
     }
 
@@ -512,7 +512,7 @@ impl Room {
             self.talk_on(id, out);
         }
         let Self { whispers, .. } = self;
-        let (partner, last) = (whispers.partner, whispers.last);
+        let (partner, last) = (whispers.partner.as_ref().map(|person| person.id), whispers.last);
         // The stream's numbers go on as long as the run.
         whispers.talks.retain(|id, talk| {
             talk.last_number > 0

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT, TICK_MS};
-use hobnob::room::event::{Command, Event, Outcome, Said};
+use hobnob::room::event::{Command, Event, Outcome, Person, Said};
 use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{
     Acquaintance, Arrival, Config, DialId, Input, LinkId, Note, Now, Output, Past, Reach, Room, Target,
@@ -137,6 +137,8 @@ pub(crate) struct Hand {
     pub(crate) outcome: Option<Outcome>,
     /// What it last wanted to be remembered, and how often it wanted something.
     pub(crate) remembered: (Vec<Acquaintance>, usize),
+    /// Whom what is typed goes to, as was told.
+    pub(crate) partners: Vec<Option<Person>>,
     /// What it wanted to be kept of whispers.
     pub(crate) notes: Vec<Note>,
     /// Links whose sockets take nothing.
@@ -196,6 +198,7 @@ impl Hand {
             events: Vec::new(),
             outcome: None,
             remembered: (Vec::new(), 0),
+            partners: Vec::new(),
             notes: Vec::new(),
             stuck: BTreeSet::new(),
             unread: false,
@@ -232,6 +235,7 @@ impl Hand {
                 Output::Close { link, end } => self.closed.push((link, end)),
                 Output::Dial { dial, target } => self.dials.push((dial, target)),
                 Output::Seen { feed, number, tail } => self.seen.note(feed, number, tail),
+                Output::Partner(partner) => self.partners.push(partner),
                 Output::Remember(peers) => self.remembered = (peers, self.remembered.1 + 1),
                 Output::Keep { notes, token } => {
                     self.notes.extend(notes);

@@ -552,3 +552,22 @@ fn a_contact_who_is_away_is_written_to_by_name_and_nobody_in_its_place() {
     bob.input(to_carol());
     assert_eq!((bob.room.whispers_waiting(), refusals(&bob)), (2, 1), "which one is meant has to be said");
 }
+
+/// Where an answer was missing or another one, a line for one reader was said to all.
+#[test]
+fn who_types_is_told_the_partner_after_each_chat_whether_it_works_or_not() {
+    let mut bob = Hand::new(config(1));
+    let mut carol = Author::new(3, "carol");
+    joined(&mut bob, &mut carol);
+    let partner = Person { id: carol.feed.author, nick: carol.nick.clone() };
+    let mut chat = |whom: Option<&str>, typed| {
+        let whom = whom.map(|name| Whom::Called(name.to_owned()));
+        bob.input(Input::Command(Command::Chat { whom, typed }));
+        std::mem::take(&mut bob.partners)
+    };
+    assert_eq!(chat(Some("nobody"), true), [None]);
+    assert_eq!(chat(Some("carol"), true), [Some(partner.clone())]);
+    assert_eq!(chat(Some("nobody"), true), [Some(partner)], "it goes on");
+    assert_eq!(chat(None, true), [None]);
+    assert_eq!(chat(Some("carol"), false), [], "a script does not wait");
+}

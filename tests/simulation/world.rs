@@ -428,7 +428,7 @@ impl World {
                     }
                 }
                 // Handshakes take no time here.
-                Output::Admit { .. } => {}
+                Output::Admit { .. } | Output::Partner(_) => {}
                 Output::Close { link, end } => self.close(node, link, end),
                 Output::Dial { dial, target } => self.dial(node, dial, &target),
                 Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),

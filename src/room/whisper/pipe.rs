@@ -78,7 +78,7 @@ impl Room {
 
     /// Whether piped text may go on: it stands behind what is held, and a partner takes it as fast as it confirms it.
     pub(in crate::room) fn may_go_on(&self) -> bool {
-        let partner = self.whispers.partner.and_then(|id| self.whispers.talks.get(&id));
+        let partner = self.whispers.partner.as_ref().and_then(|person| self.whispers.talks.get(&person.id));
         let is_behind = partner.is_some_and(|talk| talk.target.is_some() && is_long(talk));
         self.whispers.held.is_empty() && !is_behind
     }

@@ -226,7 +226,7 @@ impl World {
                 self.lonely_dials.push(dial);
             }
             Output::Seen { feed, number, tail } => self.nodes[node].seen.note(feed, number, tail),
-            Output::Admit { .. } | Output::Remember(_) | Output::Keep { .. } => {}
+            Output::Admit { .. } | Output::Partner(_) | Output::Remember(_) | Output::Keep { .. } => {}
             Output::End(_) => panic!("nobody has asked for the end"),
         }
         Vec::new()
