@@ -108,9 +108,9 @@ pub struct Channels {
     pub partners: Receiver<Option<Person>>,
 }
 
-/// Lines of this program's own (help, errors, log) that wait for the console's thread. A command
-/// makes two at most, and the input thread lets printing go on between commands.
-const LOCAL_LINES_MAX: usize = 64;
+/// Lines of this program's own (help, errors, log) that wait for the console's thread. Nothing typed ahead is printed
+/// before the last line of it is being edited.
+const LOCAL_LINES_MAX: usize = 1_024;
 
 /// What is put together before it is written, where more events wait: a few says of the longest
 /// kind, so that a write pays and a screen does not wait.
@@ -247,6 +247,9 @@ impl Console {
                 }
             };
             self.acquaint();
+            if local.is_empty() {
+                self.own_up();
+            }
             self.write();
             if let Some(outcome) = ended {
                 break outcome;
@@ -255,6 +258,7 @@ impl Console {
         for told in local.try_iter() {
             self.local(told);
         }
+        self.own_up();
         self.close_contacts();
         self.printer.close_line(&mut self.shown);
         self.write();
@@ -262,6 +266,14 @@ impl Console {
         self.known.close();
         let outcome = self.broken.unwrap_or(outcome);
         if self.failed && outcome == Outcome::Done { Outcome::Failed } else { outcome }
+    }
+
+    /// Tells what was typed and not done.
+    fn own_up(&mut self) {
+        let skipped = self.screen.as_ref().map_or(0, |screen| screen.skipped());
+        if skipped > 0 {
+            self.local(Local::Trouble(format!("too much was typed at once: {skipped} commands were not done")));
+        }
     }
 
     /// Takes an event and those that wait behind it. A router that is gone without a word has failed.

@@ -325,6 +325,20 @@ fn a_signal_is_a_goodbye_and_the_terminal_is_put_back() {
     }
 }
 
+/// With more answers than may wait for the screen the one who typed and the one who printed waited for each other, for good.
+#[test]
+fn a_flood_of_commands_is_done_and_what_is_left_out_is_told() {
+    const COMMANDS: usize = 3_000;
+    let (alice, mut bob) = alice_and_bob();
+    bob.types(&format!("{}that was it\r/quit\r", "/version\r".repeat(COMMANDS)));
+    alice.wait_for_said("bob", &lines(&["that was it"]));
+    let seen = bob.sees("code=0.");
+    let left_out = seen.split("too much was typed at once: ").skip(1).filter_map(|told| told.split(' ').next());
+    let left_out: usize = left_out.map(|count| count.parse::<usize>().expect("a count")).sum();
+    let version = concat!("-- hobnob ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(seen.matches(version).count() + left_out, COMMANDS, "{left_out} left out");
+}
+
 #[test]
 fn a_hangup_is_a_goodbye() {
     let (alice, bob) = alice_and_bob();

@@ -107,7 +107,8 @@ fn guarded(speaker: &Speaker, read: impl FnOnce()) {
         if let Some(screen) = &speaker.screen {
             screen.closes();
         }
-        let _ = speaker.tell(Local::Failed("the input thread failed; see above".to_owned()));
+        // Nothing waits for the editor any more.
+        let _ = speaker.local.send(Local::Failed("the input thread failed; see above".to_owned()));
         leave(&speaker.commands, String::new());
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub(super) struct Screen {
     drawn: AtomicU64,
     /// The line drawn last has a prompt.
     prompted: AtomicBool,
+    /// Commands that were not done, as too many waited.
+    skipped: AtomicUsize,
     /// Whom to wake when editing begins.
     printer: Thread,
     /// The names of those who are here, for completion, and who needs none.
@@ -62,6 +64,7 @@ impl Screen {
             smudged: AtomicBool::new(false),
             drawn: AtomicU64::new(0),
             prompted: AtomicBool::new(false),
+            skipped: AtomicUsize::new(0),
             printer: thread::current(),
             naming,
             me: me.id,
@@ -94,6 +97,16 @@ impl Screen {
     /// Whether the rows above the cursor are the line just accepted, for certain.
     pub(super) fn is_clean(&self) -> bool {
         !self.smudged.swap(false, Ordering::SeqCst) && !self.printing.load(Ordering::SeqCst)
+    }
+
+    /// A command is not done.
+    pub(super) fn skips(&self) {
+        self.skipped.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many were not done since this was called last.
+    pub(super) fn skipped(&self) -> usize {
+        self.skipped.swap(0, Ordering::SeqCst)
     }
 
     /// The editor is gone.

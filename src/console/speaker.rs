@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
@@ -243,8 +243,7 @@ impl Speaker {
     }
 
     fn ask(&self, query: Query, command: Command) -> Result<(), Gone> {
-        self.tell(Local::Asked(query))?;
-        self.command(command)
+        if self.try_tell(Local::Asked(query))? { self.command(command) } else { Ok(()) }
     }
 
     pub(super) fn command(&self, command: Command) -> Result<(), Gone> {
@@ -252,7 +251,21 @@ impl Speaker {
     }
 
     pub(super) fn tell(&self, local: Local) -> Result<(), Gone> {
-        self.local.send(local).map_err(|_| Gone)
+        self.try_tell(local).map(drop)
+    }
+
+    /// Tells the console, unless that has too much to do: whoever prints above a line may wait for one to be edited, so
+    /// nothing is waited for here; what is left out is counted.
+    fn try_tell(&self, local: Local) -> Result<bool, Gone> {
+        let Some(screen) = &self.screen else { return self.local.send(local).map(|()| true).map_err(|_| Gone) };
+        match self.local.try_send(local) {
+            Ok(()) => Ok(true),
+            Err(TrySendError::Full(_)) => {
+                screen.skips();
+                Ok(false)
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Gone),
+        }
     }
 }
 
