@@ -98,14 +98,23 @@ pub struct Options {
 /// The ends of the channels to the router.
 #[derive(Debug)]
 pub struct Channels {
-    /// Piped text: a rendezvous, so that a send waits until the room takes it.
-    pub says: Sender<Said>,
-    /// Commands, and what is typed on a terminal.
+    /// For what is piped in.
+    pub pipe: Pipe,
+    /// Commands and text that are typed on a terminal, and how a run is left.
     pub commands: Sender<Command>,
     /// What to show. Ends with `Event::Ended`.
     pub events: Receiver<Event>,
     /// Whom what is typed goes to.
     pub partners: Receiver<Option<Person>>,
+}
+
+/// Where piped text and the commands in it go: each is a rendezvous, so that a send waits until the room takes it.
+#[derive(Debug, Clone)]
+pub struct Pipe {
+    /// Text.
+    pub says: Sender<Said>,
+    /// Commands.
+    pub orders: Sender<Command>,
 }
 
 /// Lines of this program's own (help, errors, log) that wait for the console's thread. Nothing typed ahead is printed
@@ -130,12 +139,12 @@ pub struct Acquainted {
 
 /// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the main thread.
 pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Outcome {
-    let Channels { says, commands, events, partners } = channels;
+    let Channels { pipe, commands, events, partners } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
-    let kept = says.clone();
+    let kept = pipe.clone();
     let naming = Naming::default();
-    let started = input::start(options, &naming, says, commands.clone(), local_sender.clone(), partners);
+    let started = input::start(options, &naming, pipe, commands.clone(), local_sender.clone(), partners);
     logging::divert(started.output.notices_on_screen.then(|| local_sender.clone()));
     let recall = Recall::new(options.history.clone(), local_sender.clone());
     let mut console = Console::new(options, acquainted, naming, started, commands, recall);

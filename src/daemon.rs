@@ -73,7 +73,9 @@ pub enum StartError {
 pub struct Console {
     /// Piped text; taken only while it may be said.
     pub says: Receiver<Said>,
-    /// What the user wants.
+    /// Commands in piped text; taken only while their answers find room.
+    pub orders: Receiver<Command>,
+    /// What else the user wants.
     pub commands: Receiver<Command>,
     /// What the user sees.
     pub events: Sender<Event>,

@@ -459,6 +459,9 @@ pub const NOTICES_MAX: usize = 1_024;
 /// their count is told, and all who are here are told anew.
 pub const ROSTER_NOTICES_MAX: usize = 2 * FEEDS_MAX;
 
+/// Answers and whispers that wait for a slow reader of stdout, while commands in piped text are still taken; a guess.
+pub const WORDS_MAX: usize = 1_024;
+
 /// Commands on the way from the console to the router, which takes each at once.
 pub const COMMANDS_MAX: usize = 16;
 

@@ -11,7 +11,7 @@ use hobnob::args::{
     Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret,
     render_manual,
 };
-use hobnob::console::{self, Acquainted, Channels, Input, LogWriter, Options};
+use hobnob::console::{self, Acquainted, Channels, Input, LogWriter, Options, Pipe};
 use hobnob::contacts::{self, Contact, Contacts, contacts_path};
 use hobnob::daemon::{self, Console, Kept, Listen, StartError};
 use hobnob::history::{self, Opened, query};
@@ -273,11 +273,26 @@ fn fresh_chance() -> Result<Chance, getrandom::Error> {
     Ok(Chance::from_seed(seed))
 }
 
+/// The channels between the router and the console, as each holds them.
+fn channels() -> (Console, Channels) {
+    let (command, commands) = bounded(COMMANDS_MAX);
+    let (say, says) = bounded(0);
+    let (order, orders) = bounded(0);
+    let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
+    // The one who types takes all answers before each line.
+    let (partner, partners) = unbounded();
+    let pipe = Pipe { says: say, orders: order };
+    (
+        Console { says, orders, commands, events: event, partners: partner },
+        Channels { pipe, commands: command, events, partners },
+    )
+}
+
 fn run(args: &Args) -> Result<Outcome, RunError> {
     let input = Input::of_stdin();
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
-    let (command, commands) = bounded(COMMANDS_MAX);
-    let for_signals = command.clone();
+    let (daemon_ends, console_ends) = channels();
+    let for_signals = console_ends.commands.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
     let access = Access::of(args, || console::ask("ticket"))?;
     if args.to.is_some() && input != Input::Text {
@@ -352,18 +367,14 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         Some(addr) => Listen::At(addr),
         None => Listen::Preferably(LISTEN_DEFAULT),
     };
-    let (say, says) = bounded(0);
-    let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
-    // The one who types takes all answers before each line.
-    let (partner, partners) = unbounded();
     let kept = Kept {
         past,
         keeper: keeper.as_ref().map(|keeper| keeper.keepsakes.clone()),
         letters: keeper.as_ref().map(|keeper| keeper.letters.clone()),
         kept: keeper.as_ref().map(|keeper| keeper.kept.clone()),
     };
-    daemon::start(config, listen, security, kept, Console { says, commands, events: event, partners: partner })?;
-    let outcome = console::run(&options, acquainted, Channels { says: say, commands: command, events, partners });
+    daemon::start(config, listen, security, kept, daemon_ends)?;
+    let outcome = console::run(&options, acquainted, console_ends);
     if let Some(keeper) = keeper {
         keeper.close();
     }

@@ -252,9 +252,15 @@ impl Room {
         // What is said is shown here, too: this node's own reader counts like any other.
         matches!(self.ending, own::Ending::Open)
             && !self.is_behind()
+            && self.may_obey()
             && (!self.whispers.is_pipe() || self.may_whisper())
             && self.may_go_on()
             && self.pace.may_say(self.marks.sharers(), &self.domain)
+    }
+
+    /// Whether a command in piped text may be taken now: its answer is not dropped, however slow its reader is.
+    pub fn may_obey(&self) -> bool {
+        !self.local.is_full()
     }
 
     /// The next thing to show to the user.

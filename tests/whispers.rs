@@ -280,7 +280,7 @@ fn a_whisper_waits_for_its_reader_over_the_senders_own_restart() {
     bob.say("/quit");
     assert_eq!(bob.exit_code(), 0);
     alice.wait_for_member("left", "bob");
-    alice.say("/msg bob one\n/msg bob two");
+    alice.say("/msg bob the first\n/msg bob the second");
     alice.wait_for("that it waits", |event| event["event"] == "waiting" && event["to"]["nick"] == "bob");
     alice.say("/quit");
     assert_eq!(alice.exit_code(), 0, "{}", alice.told());
@@ -289,16 +289,16 @@ fn a_whisper_waits_for_its_reader_over_the_senders_own_restart() {
     let read = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     let path = files.into_iter().find(|path| read(path).contains("waits")).expect("what waits is kept");
     let letters = read(&path);
-    assert!(!letters.contains("one") && !letters.contains("two"), "what waits is sealed: {letters}");
+    assert!(!letters.contains("first") && !letters.contains("second"), "what waits is sealed: {letters}");
     // The power went in the middle of a line, and somebody has made a mess of another one.
     let torn = letters.lines().next().and_then(|line| line.get(..40)).expect("a line");
     std::fs::write(&path, format!("a mess\n{letters}{torn}")).expect("the file is ours");
     let mut alice = lasting("alice", folder.path(), &[]);
     let bob = lasting("bob", folder.path(), &[&alice.addr()]);
-    wait_for_whispers(&bob, "alice", &["one".to_owned(), "two".to_owned()]);
+    wait_for_whispers(&bob, "alice", &["the first".to_owned(), "the second".to_owned()]);
     wait_for_delivered(&alice, "bob", 2);
     alice.say("/msg bob three");
-    wait_for_whispers(&bob, "alice", &["one".to_owned(), "two".to_owned(), "three".to_owned()]);
+    wait_for_whispers(&bob, "alice", &["the first".to_owned(), "the second".to_owned(), "three".to_owned()]);
 }
 
 /// Whoever reads its stdout is gone, as `head` is after its last line.

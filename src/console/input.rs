@@ -12,9 +12,9 @@ use super::goodbye::leave;
 use super::output::Output;
 use super::screen::Screen;
 use super::speaker::{Local, Private, Speaker};
-use super::{Naming, Options, pipe, spawn_input, terminal};
+use super::{Naming, Options, Pipe, pipe, spawn_input, terminal};
 use crate::args::ColorChoice;
-use crate::room::event::{Command, Person, Said};
+use crate::room::event::{Command, Person};
 
 /// What stdin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,18 +73,18 @@ pub(super) struct Started {
 pub(super) fn start(
     options: &Options,
     naming: &Naming,
-    says: Sender<Said>,
+    pipe: Pipe,
     commands: Sender<Command>,
     local: Sender<Local>,
     partners: Receiver<Option<Person>>,
 ) -> Started {
     let (private, to_one) = (Private::new(partners), options.to_one);
-    let speaker = |says, screen| Speaker { commands, local, says, screen, private, to_one };
+    let speaker = |pipe, screen| Speaker { commands, local, pipe, screen, private, to_one };
     let with_commands = options.commands;
     match options.input {
         Input::Nothing => {}
         Input::Text => {
-            let speaker = speaker(Some(says), None);
+            let speaker = speaker(Some(pipe), None);
             spawn_input(move || guarded(&speaker, || pipe::run(&speaker, with_commands)));
         }
         Input::Terminal => {

@@ -25,7 +25,7 @@ pub(super) fn run(speaker: &Speaker, with_commands: bool) {
     let mut source = io::stdin().lock();
     let mut feeder = Feeder { speaker, with_commands, goes_on: false };
     if feeder.feed_all(&mut source).is_ok() {
-        let _ = speaker.command(Command::EndOfInput);
+        let _ = speaker.commands.send(Command::EndOfInput);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
+use super::Pipe;
 use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
 use super::command::{COMMANDS, Typed, parse};
@@ -61,8 +62,8 @@ pub(super) struct Gone;
 pub(super) struct Speaker {
     pub(super) commands: Sender<Command>,
     pub(super) local: Sender<Local>,
-    /// Piped text goes here, at the pace of the room; what is typed goes with the commands.
-    pub(super) says: Option<Sender<Said>>,
+    /// What is piped in goes here, at the pace of the room and of who reads the answers; what is typed goes with the commands.
+    pub(super) pipe: Option<Pipe>,
     pub(super) screen: Option<Arc<Screen>>,
     /// Whether what is typed goes to somebody alone.
     pub(super) private: Private,
@@ -206,14 +207,14 @@ impl Speaker {
 
     /// Says something in a private chat.
     fn confide_all(&self, text: &str, action: bool) -> Result<(), Gone> {
-        if self.says.is_none() {
+        if self.pipe.is_none() {
             return self.whisper_all(&Whom::Partner, text, action);
         }
         split_text(text).into_iter().try_for_each(|said| self.say_plain(Said { action, ..said }))
     }
 
     fn chat(&self, whom: Option<Whom>) -> Result<(), Gone> {
-        let typed = self.says.is_none();
+        let typed = self.pipe.is_none();
         if typed {
             return self.private.ask(|| self.command(Command::Chat { whom, typed }));
         }
@@ -233,11 +234,11 @@ impl Speaker {
 
     /// Says something. In piped text this returns once the room has taken it.
     fn say(&self, said: Said) -> Result<(), Gone> {
-        match &self.says {
-            Some(says) if self.to_one || said.private => {
-                split_whisper(said).into_iter().try_for_each(|said| says.send(said).map_err(|_| Gone))
+        match &self.pipe {
+            Some(pipe) if self.to_one || said.private => {
+                split_whisper(said).into_iter().try_for_each(|said| pipe.says.send(said).map_err(|_| Gone))
             }
-            Some(says) => says.send(said).map_err(|_| Gone),
+            Some(pipe) => pipe.says.send(said).map_err(|_| Gone),
             None => self.command(Command::Say(said)),
         }
     }
@@ -247,7 +248,7 @@ impl Speaker {
     }
 
     pub(super) fn command(&self, command: Command) -> Result<(), Gone> {
-        self.commands.send(command).map_err(|_| Gone)
+        self.pipe.as_ref().map_or(&self.commands, |pipe| &pipe.orders).send(command).map_err(|_| Gone)
     }
 
     pub(super) fn tell(&self, local: Local) -> Result<(), Gone> {

@@ -179,30 +179,29 @@ impl Router {
             return Wake::Message(message);
         }
         let may_say = self.piping && self.room.may_say();
+        let may_obey = self.piping && self.room.may_obey();
         let mut select = Select::new();
         let from_inbox = select.recv(inbox);
         let from_user = select.recv(&self.console.commands);
         let from_pipe = may_say.then(|| select.recv(&self.console.says));
+        let from_script = may_obey.then(|| select.recv(&self.console.orders));
         let from_keeper = select.recv(&self.kept);
         let to_user = self.unsent.is_some().then(|| select.send(&self.console.events));
         let until_tick = self.next_tick_at.saturating_sub(self.clock.now().mono);
         let Ok(index) = select.ready_timeout(Duration::from_millis(until_tick)) else { return Wake::Time };
-        // A pipe gives its commands and its text in order, each after the one before was taken or queued:
-        // while text waits, a command that is there came before it.
-        let command = if index == from_user || Some(index) == from_pipe {
-            self.console.commands.try_recv()
-        } else {
-            Err(TryRecvError::Empty)
-        };
-        match command {
-            Ok(command) => Wake::Input(Input::Command(command)),
-            Err(TryRecvError::Disconnected) => Wake::Gone,
-            Err(TryRecvError::Empty) if index == from_inbox => inbox.try_recv().map_or(Wake::Time, Wake::Message),
-            Err(TryRecvError::Empty) if Some(index) == from_pipe => self.take_text(),
-            Err(TryRecvError::Empty) if index == from_keeper => self.take_kept(),
+        match Some(index) {
+            index if index == Some(from_inbox) => inbox.try_recv().map_or(Wake::Time, Wake::Message),
+            index if index == Some(from_user) => match self.console.commands.try_recv() {
+                Ok(command) => Wake::Input(Input::Command(command)),
+                Err(TryRecvError::Disconnected) => Wake::Gone,
+                Err(TryRecvError::Empty) => Wake::Time,
+            },
+            index if index == from_pipe => self.take_text(),
+            index if index == from_script => self.take_order(),
+            index if index == Some(from_keeper) => self.take_kept(),
             // `show` sends what was `unsent`.
-            Err(TryRecvError::Empty) if Some(index) == to_user => Wake::Sent,
-            Err(TryRecvError::Empty) => Wake::Time,
+            index if index == to_user => Wake::Sent,
+            _ => Wake::Time,
         }
     }
 
@@ -220,6 +219,16 @@ impl Router {
     fn take_text(&mut self) -> Wake {
         match self.console.says.try_recv() {
             Ok(said) => Wake::Input(Input::Say(said)),
+            Err(error) => {
+                self.piping = error != TryRecvError::Disconnected;
+                Wake::Time
+            }
+        }
+    }
+
+    fn take_order(&mut self) -> Wake {
+        match self.console.orders.try_recv() {
+            Ok(order) => Wake::Input(Input::Command(order)),
             Err(error) => {
                 self.piping = error != TryRecvError::Disconnected;
                 Wake::Time

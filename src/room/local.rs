@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::Id;
-use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS};
+use crate::limits::{LOCAL_LAG_BYTES_MAX, MEMBER_STALLED_MS, WORDS_MAX};
 use crate::wire::record::{Body, FeedId, Post};
 
 use super::Wanted;
@@ -74,6 +74,8 @@ impl Shown {
 #[derive(Debug)]
 pub(super) struct Local {
     items: VecDeque<Item>,
+    /// How many of them are neither posts nor notices, so never dropped.
+    words: usize,
     /// The frames of the posts among them.
     lag_bytes: usize,
     /// When a post was taken last, or began to wait for that.
@@ -94,6 +96,7 @@ impl Local {
     pub(super) fn new(backlog_lines_max: usize) -> Self {
         Self {
             items: VecDeque::new(),
+            words: 0,
             lag_bytes: 0,
             progress_at: 0,
             notices: Notices::default(),
@@ -162,7 +165,7 @@ impl Local {
 
     /// Shows something private; it is never dropped, and whoever brings it bounds it.
     pub(super) fn whisper(&mut self, whisper: Arc<Whisper>) {
-        self.items.push_back(Item::Word(Box::new(Event::Whispered(whisper))));
+        self.push_word(Item::Word(Box::new(Event::Whispered(whisper))));
     }
 
     /// Tells of something. How the run ended is never dropped.
@@ -173,14 +176,24 @@ impl Local {
             | Event::Refused(_)
             | Event::Unheard { .. }
             | Event::Chatting(_)
-            | Event::Ended(_) => Item::Word(Box::new(event)),
+            | Event::Ended(_) => return self.push_word(Item::Word(Box::new(event))),
             event => Item::Notice(self.notices.push(event)),
         };
         self.items.push_back(item);
     }
 
     pub(super) fn ask(&mut self, question: Question) {
-        self.items.push_back(Item::Question(question));
+        self.push_word(Item::Question(question));
+    }
+
+    fn push_word(&mut self, item: Item) {
+        self.words += 1;
+        self.items.push_back(item);
+    }
+
+    /// Whether so much waits that is never dropped that nothing is done that would bring more.
+    pub(super) fn is_full(&self) -> bool {
+        self.words >= WORDS_MAX
     }
 
     /// The next thing to show. `me` is this identity; `name` finds an author's name.
@@ -208,8 +221,14 @@ impl Local {
                 Event::Said { post: Arc::clone(post), mine: feed.author == me, backlog: shown != Shown::New }
             }
             Item::Notice(ticket) => self.notices.take(ticket)?,
-            Item::Word(event) => *event,
-            Item::Question(question) => return Some(Next::Question(question)),
+            Item::Word(event) => {
+                self.words -= 1;
+                *event
+            }
+            Item::Question(question) => {
+                self.words -= 1;
+                return Some(Next::Question(question));
+            }
         };
         Some(Next::Event(event))
     }

@@ -1,7 +1,7 @@
 //! Acks, and the window of a source.
 
-use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, WINDOW_BYTES_MIN};
-use hobnob::room::event::Said;
+use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, WINDOW_BYTES_MIN, WORDS_MAX};
+use hobnob::room::event::{Command, Said, Whom};
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Draft, FeedId};
@@ -206,4 +206,25 @@ fn who_comes_after_a_mark_is_asked_by_the_next_one() {
     bob.arrive(d, vec![Arrival::Ack(dave.ack(bob.me, 1, next))]);
     bob.pass_alive(4_000, &[a, c, d]);
     assert!(bob.have(bob.me) > next, "alice owes an answer to that one");
+}
+
+/// Answers are never dropped, so they grew without end where a script's output was not read.
+#[test]
+fn piped_commands_and_text_wait_for_the_reader_of_their_answers() {
+    let Two { mut bob, .. } = two();
+    bob.unread = true;
+    assert!(bob.room.may_say());
+    let mut taken = 0;
+    while bob.room.may_obey() {
+        let nobody = Whom::Called("nobody".to_owned());
+        let command = if taken % 2 == 0 { Command::Status } else { Command::Whisper(nobody, Said::default()) };
+        bob.input(Input::Command(command));
+        taken += 1;
+        assert!(taken <= WORDS_MAX, "without a bound");
+    }
+    assert_eq!(taken, WORDS_MAX);
+    assert!(!bob.room.may_say());
+    let told = |bob: &mut Hand| std::iter::from_fn(|| bob.room.next_event()).take(2).count();
+    assert_eq!(told(&mut bob), 2);
+    assert!(bob.room.may_obey() && bob.room.may_say());
 }
