@@ -38,9 +38,9 @@ fn crash_and_come_back(seed: u64) {
         world.start(node);
         world.say(node, &format!("after {node}"));
     }
-    settle(&mut world);
+    let held = settle(&mut world);
     check_nobody_accused(&world);
-    check_equal(&world);
+    check_equal(&world, &held);
 }
 
 /// Some of those who crashed do not come back.

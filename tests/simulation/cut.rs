@@ -70,13 +70,13 @@ fn cut(nodes: usize, seed: u64, cut_ms: u64) -> u64 {
         world.run_until(world.now + 100);
     }
     let took = world.now - healed_at;
-    settle(&mut world);
+    let held = settle(&mut world);
     if nodes > LINKS_GREETING_MAX {
         // All who are cut off dial those who are left, at once.
         world.closed.remove("crowded");
     }
     check_nobody_accused(&world);
-    check_equal(&world);
+    check_equal(&world, &held);
     took
 }
 

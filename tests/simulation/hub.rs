@@ -117,14 +117,14 @@ fn run(seed: u64) {
         check_epochs(&world, &mut epochs);
     }
     world.beat_loss_percent = 0;
-    settle(&mut world);
+    let held = settle(&mut world);
     check_one_hub(&mut world);
     if nodes > LINKS_GREETING_MAX {
         // All dial the new hub at once.
         world.closed.remove("crowded");
     }
     check_nobody_accused(&world);
-    check_equal(&world);
+    check_equal(&world, &held);
 }
 
 #[test]
