@@ -210,12 +210,12 @@ impl Room {
     }
 
     /// A peer whose own posts are refused for their time is told so: its clock is off. What is merely old may have
-    /// been said in time, by a clock that a hello lets pass.
+    /// been said in time, by a clock that a hello lets pass; what it said in an earlier session, by a clock that was put right.
     fn tell_clock(&mut self, post: &Post, from: Option<LinkId>, out: &mut Vec<Output>) {
         let wall = self.now.wall;
         let said_in_time = wall.saturating_sub(POST_AGE_MS_MAX + 2 * POST_AHEAD_MS_MAX)..=wall;
         let Some(link) = from.filter(|_| !said_in_time.contains(&post.at)) else { return };
-        if self.links.get(&link).is_some_and(|state| state.is_linked_to(&post.feed.author)) {
+        if self.links.get(&link).is_some_and(|state| state.is_session(&post.feed)) {
             self.close(link, End::Clock, out);
         }
     }

@@ -206,6 +206,11 @@ impl Link {
         self.hello.as_ref().is_some_and(|hello| hello.id == *id)
     }
 
+    /// Whether the other end is this very session.
+    pub(super) fn is_session(&self, feed: &FeedId) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.feed() == *feed)
+    }
+
     pub(super) fn peer(&self) -> Option<Peer> {
         let hello = self.hello.as_ref()?;
         Some(Peer { person: Person { id: hello.id, nick: hello.nick.clone() }, addr: self.remote })

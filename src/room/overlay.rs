@@ -363,7 +363,10 @@ impl Overlay {
             let needed = alone || (!attempt.shed && (few || attempt.node.is_none()));
             attempt.is_due(now) && !reached && needed
         });
-        let named: Vec<Target> = named.map(|(name, _)| Target::Named(name.clone())).collect();
+        // Many that are dead do not keep from the one that is there.
+        let mut named: Vec<(u32, u64, String)> =
+            named.map(|(name, attempt)| (attempt.failures, attempt.next_at, name.clone())).collect();
+        named.sort_unstable();
         let longest = self.pause_ms_max();
         let members = self.members.iter().filter(|(session, attempt)| {
             attempt.is_due(now) && self.wanted.contains_key(session) && !linked.contains(session)
@@ -373,8 +376,8 @@ impl Overlay {
         let place = |session, attempt: &Attempt| (!self.desired.contains(session), attempt.next_at, *session);
         let mut members: Vec<(bool, u64, FeedId)> = members.map(|(session, attempt)| place(session, attempt)).collect();
         members.sort_unstable();
-        for target in named {
-            self.dial(target, now, rng, &mut dials);
+        for (_, _, name) in named {
+            self.dial(Target::Named(name), now, rng, &mut dials);
         }
         for (_, _, session) in members {
             if let Some(addr) = self.free_address(session, linked, longest, now) {

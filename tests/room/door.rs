@@ -262,3 +262,16 @@ fn a_peer_whose_own_posts_are_years_off_is_told_so() {
         assert_eq!(bob.texts(), Vec::<String>::new());
     }
 }
+
+/// Whoever had posts of an earlier run in its log, said by a clock that was ahead, lost each link for them.
+#[test]
+fn a_peer_whose_clock_was_off_in_an_earlier_run_is_heard() {
+    let Two { mut bob, c, .. } = two();
+    let mut before = Author { at: WALL_START + 2 * POST_AHEAD_MS_MAX, ..Author::new(3, "carol") };
+    before.feed.session -= 1;
+    let mut carol = Author::new(3, "carol");
+    bob.post(c, &before.join());
+    bob.post(c, &carol.join());
+    bob.post(c, &carol.say("now"));
+    assert_eq!((bob.is_closed(c), bob.texts()), (None, vec!["now".to_owned()]));
+}
