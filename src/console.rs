@@ -43,7 +43,7 @@ pub use ask::ask;
 pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
-pub use logging::LogWriter;
+pub use logging::{LogWriter, flush_log};
 pub use naming::Naming;
 pub use print::people::{json as contacts_json, list as contacts_list};
 pub use teller::Teller;
@@ -83,6 +83,8 @@ pub struct Options {
     pub commands: bool,
     /// All that is piped in is for one reader.
     pub to_one: bool,
+    /// The run is there for what is piped in, and ends with it.
+    pub passing: bool,
     /// Our identity, where it is kept by nick, so that a new nick gets it, too.
     pub identity: Option<Identity>,
     /// Links are not encrypted, which is told.
@@ -102,8 +104,10 @@ pub struct Channels {
     pub pipe: Pipe,
     /// Commands and text that are typed on a terminal, and how a run is left.
     pub commands: Sender<Command>,
-    /// What to show. Ends with `Event::Ended`.
+    /// What to show.
     pub events: Receiver<Event>,
+    /// How the run has ended, once that channel is closed.
+    pub outcome: Receiver<Outcome>,
     /// Whom what is typed goes to.
     pub partners: Receiver<Option<Person>>,
 }
@@ -137,9 +141,9 @@ pub struct Acquainted {
     pub contacts: Contacts,
 }
 
-/// Shows events and passes on what is typed or piped in, until `Event::Ended`. Called once, on the main thread.
+/// Shows events and passes on what is typed or piped in, until the run ends. Called once, on the main thread.
 pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Outcome {
-    let Channels { pipe, commands, events, partners } = channels;
+    let Channels { pipe, commands, events, outcome, partners } = channels;
     let (local_sender, local) = bounded(LOCAL_LINES_MAX);
     // A thread that waits for both channels need not care when the input ends.
     let kept = pipe.clone();
@@ -152,10 +156,20 @@ pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Out
     if options.plaintext {
         console.event(&Event::Warning(PLAINTEXT.to_owned()));
     }
-    let outcome = console.run(&events, &local);
+    let outcome = console.run(&events, &outcome, &local);
     logging::divert(None);
     drop((local_sender, kept));
     outcome
+}
+
+/// How stdout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stdout {
+    Open,
+    /// Whoever read it has gone.
+    Closed,
+    /// It cannot be written, and the run fails.
+    Broken,
 }
 
 /// What the main thread owns.
@@ -189,8 +203,9 @@ struct Console {
     asked_status: VecDeque<Query>,
     asked_recall: VecDeque<Wanted>,
     recall: Recall,
-    /// stdout takes no more; and how the run ends for that.
-    broken: Option<Outcome>,
+    stdout: Stdout,
+    /// Text is piped in, and all of it is to be said, whether stdout is read or not.
+    passing: bool,
     /// The input could not be read to its end.
     failed: bool,
 }
@@ -232,38 +247,38 @@ impl Console {
             asked_status: VecDeque::new(),
             asked_recall: VecDeque::new(),
             recall,
-            broken: None,
+            stdout: Stdout::Open,
+            passing: options.passing,
             failed: false,
         }
     }
 
-    fn run(mut self, events: &Receiver<Event>, local: &Receiver<Local>) -> Outcome {
+    fn run(mut self, events: &Receiver<Event>, outcome: &Receiver<Outcome>, local: &Receiver<Local>) -> Outcome {
         let kept = self.contacts.answers();
-        let outcome = loop {
-            let ended = select! {
-                recv(events) -> event => self.events(event.ok(), events, local),
+        let mut is_over = false;
+        while !is_over {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(event) => self.events(event, events, local),
+                    Err(_) => is_over = true,
+                },
                 recv(local) -> told => {
                     if let Ok(told) = told {
                         self.local(told);
                     }
-                    None
                 }
                 recv(kept) -> answer => {
                     if let Ok(answer) = answer {
                         self.contacts_kept(answer);
                     }
-                    None
                 }
-            };
+            }
             self.acquaint();
             if local.is_empty() {
                 self.own_up();
             }
             self.write();
-            if let Some(outcome) = ended {
-                break outcome;
-            }
-        };
+        }
         for told in local.try_iter() {
             self.local(told);
         }
@@ -273,7 +288,8 @@ impl Console {
         self.write();
         self.output.close();
         self.known.close();
-        let outcome = self.broken.unwrap_or(outcome);
+        // A router that is gone without a word has failed.
+        let outcome = outcome.try_recv().ok().filter(|_| self.stdout != Stdout::Broken).unwrap_or(Outcome::Failed);
         if self.failed && outcome == Outcome::Done { Outcome::Failed } else { outcome }
     }
 
@@ -285,23 +301,18 @@ impl Console {
         }
     }
 
-    /// Takes an event and those that wait behind it. A router that is gone without a word has failed.
-    fn events(&mut self, first: Option<Event>, events: &Receiver<Event>, local: &Receiver<Local>) -> Option<Outcome> {
-        let Some(first) = first else { return Some(Outcome::Failed) };
+    /// Takes an event and those that wait behind it.
+    fn events(&mut self, first: Event, events: &Receiver<Event>, local: &Receiver<Local>) {
         let mut next = Some(first);
         while let Some(event) = next {
             // A question is told before it is asked, so it is known before its answer.
             for told in local.try_iter() {
                 self.local(told);
             }
-            if let Event::Ended(outcome) = event {
-                return Some(outcome);
-            }
             self.event(&event);
             let full = self.shown.chat.len() + self.shown.notices.len() >= BATCH_BYTES_MAX;
             next = if full { None } else { events.try_recv().ok() };
         }
-        None
     }
 
     fn event(&mut self, event: &Event) {
@@ -471,22 +482,26 @@ impl Console {
     /// Writes what has come together. A closed stdout ends the run quietly, any other fault aloud.
     fn write(&mut self) {
         let whispers = std::mem::take(&mut self.whispers);
-        if self.broken.is_some() {
+        if self.stdout != Stdout::Open {
             self.shown.chat.clear();
         }
         let Err(error) = self.output.write(&mut self.shown) else {
             // Their senders hear of it now, and not where stdout takes nothing.
-            if self.broken.is_none() && !whispers.is_empty() {
+            if self.stdout == Stdout::Open && !whispers.is_empty() {
                 let _ = self.commands.send(Command::Shown(whispers));
             }
             return;
         };
-        if self.broken.is_some() {
+        if self.stdout != Stdout::Open {
             return;
         }
-        let closed = error.kind() == io::ErrorKind::BrokenPipe;
-        self.broken = Some(if closed { Outcome::Done } else { Outcome::Failed });
-        if !closed {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.stdout = Stdout::Closed;
+            if self.passing {
+                return;
+            }
+        } else {
+            self.stdout = Stdout::Broken;
             log::error!("stdout cannot be written: {error}");
         }
         leave(&self.commands, String::new());

@@ -21,12 +21,13 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::RwLock;
 use socket2::{Socket, Type};
 use thiserror::Error;
 
 use crate::limits::{LISTEN_BACKLOG, ROUTER_QUEUE_RUNS_MAX, WRITERS_MAX};
-use crate::room::event::{Command, Event, Person, Said};
+use crate::room::event::{Command, Event, Outcome, Person, Said};
 use crate::room::intake::Seen;
 use crate::room::{self, Acquaintance, Note, Now, Past};
 use crate::wire::record::{Domain, Post};
@@ -79,6 +80,8 @@ pub struct Console {
     pub commands: Receiver<Command>,
     /// What the user sees.
     pub events: Sender<Event>,
+    /// How the run has ended; `events` is closed behind it.
+    pub outcome: Sender<Outcome>,
     /// Whom what is typed goes to: one answer to each typed `Command::Chat`.
     pub partners: Sender<Option<Person>>,
 }
@@ -139,7 +142,16 @@ struct Shared {
     messages: Sender<Message>,
 }
 
-/// Starts a node. It runs until the room ends; the last event is `Event::Ended`.
+/// Has the system allow as many descriptors as it may: each link is one, and shells allow 1,024 where nobody asks for more.
+fn allow_descriptors() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        log::info!("no more descriptors can be had: {error}");
+    }
+}
+
+/// Starts a node. It runs until the room ends; then it tells how, and closes the channel of events.
 pub fn start(
     mut config: room::Config,
     listen: Listen,
@@ -162,6 +174,7 @@ pub fn start(
         endpoint,
         messages,
     };
+    allow_descriptors();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let writers = (0..cores.min(WRITERS_MAX))
         .map(|index| writer::start(index, &shared))

@@ -27,9 +27,11 @@ use hobnob::ticket::Ticket;
 use hobnob::wire::record::{Domain, Mode, Nick, Post};
 use hobnob::wire::seal::Chance;
 use hobnob::wire::secure::{LinkSecurity, Psk};
+use nix::sys::signal::{SigSet, Signal};
 use thiserror::Error;
 
 fn main() -> ExitCode {
+    keep_hangup_ignored();
     let shielded = shield_memory();
     if hold_secret(std::env::args_os()) {
         let _ = writeln!(io::stderr(), "hobnob: {SECRET_ADVICE}");
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
     if let Err(error) = shielded {
         log::warn!("a core dump of this program would hold its keys, and cannot be forbidden: {error}");
     }
-    match &args.task {
+    let code = match &args.task {
         Some(Task::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::definition(), "hobnob", &mut script);
@@ -51,10 +53,13 @@ fn main() -> ExitCode {
         Some(Task::Contacts(options)) => print_contacts(options).unwrap_or_else(|error| failed(&error)),
         Some(Task::Ticket(options)) => write_ticket(options).unwrap_or_else(|error| failed(&error)),
         None => run(&args).map_or_else(|error| failed(&error), |outcome| ExitCode::from(exit_code(outcome))),
-    }
+    };
+    console::flush_log();
+    code
 }
 
 fn failed(error: &RunError) -> ExitCode {
+    console::flush_log();
     let _ = writeln!(io::stderr(), "hobnob: {error}");
     ExitCode::from(error.exit_code())
 }
@@ -273,18 +278,30 @@ fn fresh_chance() -> Result<Chance, getrandom::Error> {
     Ok(Chance::from_seed(seed))
 }
 
+/// Under nohup the end of a terminal is none of ours. Called before there is another thread.
+fn keep_hangup_ignored() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    if ignored >> (Signal::SIGHUP as u32 - 1) & 1 == 1 {
+        // The handler that follows would take it; all threads inherit this.
+        let _ = SigSet::from(Signal::SIGHUP).thread_block();
+    }
+}
+
 /// The channels between the router and the console, as each holds them.
 fn channels() -> (Console, Channels) {
     let (command, commands) = bounded(COMMANDS_MAX);
     let (say, says) = bounded(0);
     let (order, orders) = bounded(0);
     let (event, events) = bounded(CONSOLE_QUEUE_EVENTS_MAX);
+    let (ended, outcome) = bounded(1);
     // The one who types takes all answers before each line.
     let (partner, partners) = unbounded();
     let pipe = Pipe { says: say, orders: order };
     (
-        Console { says, orders, commands, events: event, partners: partner },
-        Channels { pipe, commands: command, events, partners },
+        Console { says, orders, commands, events: event, outcome: ended, partners: partner },
+        Channels { pipe, commands: command, events, outcome, partners },
     )
 }
 
@@ -324,6 +341,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         quiet: args.quiet,
         commands: args.commands,
         to_one: args.to.is_some(),
+        passing,
         identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
         plaintext: args.plaintext,
         secret,

@@ -258,9 +258,10 @@ impl Room {
             && self.pace.may_say(self.marks.sharers(), &self.domain)
     }
 
-    /// Whether a command in piped text may be taken now: its answer is not dropped, however slow its reader is.
+    /// Whether a command in piped text may be taken now: its answer is not dropped, however slow its reader is, and what it
+    /// has said to one waits for that one.
     pub fn may_obey(&self) -> bool {
-        !self.local.is_full()
+        !self.local.is_full() && self.may_go_further()
     }
 
     /// The next thing to show to the user.

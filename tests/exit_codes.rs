@@ -5,11 +5,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use hobnob::wire::record::Draft;
 use nix::sys::signal::Signal;
@@ -210,4 +211,74 @@ fn a_node_told_to_dial_itself_says_so_once_and_goes_on() {
     alice.wait_for_said("bob", &["hello".to_owned()]);
     let warnings = alice.finish().into_iter().filter(is_self).count();
     assert_eq!(warnings, 1, "it is told once");
+}
+
+/// Whoever read for half a second nothing lacked the rest, and the code was 1.
+#[test]
+fn a_run_waits_at_its_end_for_whoever_reads_its_stdout() {
+    let mut alice = chatting("alice", &[]);
+    let _bob = chatting("bob", &[&alice.addr()]);
+    alice.wait_for_all(&["bob"]);
+    let said: Vec<String> = (0..300).map(|number| format!("{number} {}", "x".repeat(1_000))).collect();
+    alice.say_all(&said);
+    let mut command = hobnob("pipe");
+    command.args(["--backlog", "300", &alice.addr()]);
+    let (mut pipe, mut stdout) = Node::start_raw("pipe", command, Stdio::piped());
+    pipe.say("hello");
+    pipe.end_input();
+    alice.wait_for_said("pipe", &["hello".to_owned()]);
+    alice.wait_for_member("left", "pipe");
+    thread::sleep(Duration::from_secs(1));
+    let mut shown = String::new();
+    stdout.read_to_string(&mut shown).expect("JSON lines");
+    assert!(shown.len() > 300_000 && shown.contains(&format!("299 {}", "x".repeat(1_000))), "{} bytes", shown.len());
+    assert_eq!(pipe.exit_code(), 0);
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_stdout_nobody_reads() {
+    let mut alice = chatting("alice", &[]);
+    let mut command = hobnob("stalled");
+    command.args(["--no-listen", "--stay", &alice.addr()]);
+    let (mut stalled, stdout) = Node::start_raw("stalled", command, Stdio::null());
+    alice.wait_for_all(&["stalled"]);
+    let said: Vec<String> = (0..300).map(|number| format!("{number} {}", "x".repeat(1_000))).collect();
+    alice.say_all(&said);
+    alice.wait_for_said("alice", &said);
+    stalled.signal(Signal::SIGTERM);
+    alice.wait_for_member("left", "stalled");
+    assert_eq!(stalled.exit_code(), 130, "it was cut short");
+    drop(stdout);
+}
+
+#[test]
+fn text_is_said_though_nobody_reads_stdout_any_more() {
+    let alice = chatting("alice", &[]);
+    let mut command = hobnob("pipe");
+    command.arg(alice.addr());
+    let (mut pipe, stdout) = Node::start_raw("pipe", command, Stdio::piped());
+    drop(stdout);
+    alice.wait_for_all(&["pipe"]);
+    pipe.say("one");
+    alice.wait_for_said("pipe", &["one".to_owned()]);
+    pipe.say("two");
+    pipe.end_input();
+    assert_eq!(pipe.exit_code(), 0);
+    alice.wait_for_said("pipe", &["one".to_owned(), "two".to_owned()]);
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let mut alice = chatting("alice", &[]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hobnob")]);
+    command.args(["--ephemeral", "--json", "--nick", "relay", "--no-listen", &alice.addr()]);
+    command.env_remove("RUST_LOG").env("XDG_DATA_HOME", support::NO_FOLDER);
+    let mut relay = Node::start("relay", command, Stdio::null());
+    alice.wait_for_all(&["relay"]);
+    relay.signal(Signal::SIGHUP);
+    alice.say("still there?");
+    relay.wait_for_said("alice", &["still there?".to_owned()]);
+    relay.signal(Signal::SIGTERM);
+    assert_eq!(relay.exit_code(), 0);
 }

@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::process::Command;
 
 use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, is_hidden};
@@ -99,6 +100,11 @@ fn alice_and_bob() -> (Node, Person) {
     bob.sees("alice is here");
     alice.wait_for_all(&["bob"]);
     (alice, bob)
+}
+
+/// A prompt that was made by now is seen.
+fn seen() {
+    std::thread::sleep(std::time::Duration::from_millis(400));
 }
 
 fn lines(lines: &[&str]) -> Vec<String> {
@@ -268,6 +274,7 @@ fn the_prompt_says_whom_the_next_line_goes_to() {
     hears(&rob, "one");
     fay.sees("delivered to rob");
     prompts(&mut fay, "/chat zork", "fay to rob> ", "fay> ");
+    seen();
     fay.enters("two");
     hears(&rob, "two");
     fay.sees("delivered to rob");
@@ -282,6 +289,7 @@ fn the_prompt_says_whom_the_next_line_goes_to() {
     alice.wait_for_said("fay", &lines(&["to all"]));
     fay.sees("fay: to all");
     prompts(&mut fay, "/chat zork", "fay> ", "fay to ");
+    seen();
     fay.enters("to all again");
     alice.wait_for_said("fay", &lines(&["to all", "to all again"]));
     fay.sees("fay: to all again");
@@ -337,6 +345,51 @@ fn a_flood_of_commands_is_done_and_what_is_left_out_is_told() {
     let left_out: usize = left_out.map(|count| count.parse::<usize>().expect("a count")).sum();
     let version = concat!("-- hobnob ", env!("CARGO_PKG_VERSION"));
     assert_eq!(seen.matches(version).count() + left_out, COMMANDS, "{left_out} left out");
+}
+
+/// rustyline waited for what belongs to it, printed nothing meanwhile, and the node stood still.
+#[test]
+fn a_key_that_more_may_follow_holds_up_nothing() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let carol = chatting("aline", &[&alice.addr()]);
+    bob.sees("aline is here");
+    for keys in ["\u{1b}", "al\t"] {
+        bob.types(keys);
+        for number in 0..12 {
+            alice.say(&format!("line {number}"));
+            bob.sees(&format!("alice: line {number}"));
+        }
+    }
+    bob.sees("bob> alice: ");
+    bob.types("\t");
+    bob.sees("aline: ");
+    bob.enters("chosen");
+    carol.wait_for_said("bob", &lines(&["aline: chosen"]));
+}
+
+#[test]
+fn what_is_typed_and_is_no_text_ends_nothing() {
+    let (alice, mut bob) = alice_and_bob();
+    for bytes in [&b"caf\xe9\r"[..], b"\xff"] {
+        let mut terminal = bob.session.process().get_file_handle().expect("the terminal is a file");
+        terminal.write_all(bytes).expect("the terminal takes bytes");
+        bob.sees("is not UTF-8");
+    }
+    bob.sees("bob> ");
+    bob.enters("\u{15}still here");
+    alice.wait_for_said("bob", &lines(&["still here"]));
+}
+
+/// It was said to all.
+#[test]
+fn what_was_typed_ahead_for_one_is_not_said_where_the_chat_fails() {
+    let (alice, mut bob) = alice_and_bob();
+    bob.types("/chat alcie\rfor alice alone\r");
+    bob.sees("nobody here is called alcie");
+    bob.sees("nothing was said");
+    seen();
+    bob.enters("for all");
+    alice.wait_for_said("bob", &lines(&["for all"]));
 }
 
 #[test]

@@ -136,6 +136,55 @@ fn a_private_chat_has_plain_lines_go_to_one_until_its_end() {
     check_unheard(carol);
 }
 
+/// What had no room in one message was said to all, as text.
+#[test]
+fn a_command_too_long_to_be_done_is_not_said() {
+    let alice = chatting("alice", &[]);
+    let bob = chatting("bob", &[&alice.addr()]);
+    bob.wait_for_all(&["alice"]);
+    let mut pipe = piping("pipe", &["--commands", &alice.addr()]);
+    pipe.say(&format!("before\n/msg bob {}\nafter\n//{}\nend", "secret <".repeat(20_000), "y".repeat(80_000)));
+    pipe.end_input();
+    assert_eq!(pipe.exit_code(), 1, "{}", pipe.told());
+    pipe.wait_for("a word", |event| {
+        event["event"] == "error" && event["text"].as_str().unwrap_or_default().contains("/msg")
+    });
+    let expected = ["before".to_owned(), "after".to_owned(), format!("/{}", "y".repeat(80_000)), "end".to_owned()];
+    alice.wait_for_said("pipe", &expected);
+    check_unheard(bob);
+    check_unheard(alice);
+}
+
+/// The thousandth overtook those before it, and some were refused.
+#[test]
+fn a_script_may_whisper_more_than_may_wait() {
+    let alice = chatting("alice", &[]);
+    let bob = chatting("bob", &[&alice.addr()]);
+    bob.wait_for_all(&["alice"]);
+    let mut pipe = piping("pipe", &["--commands", &alice.addr()]);
+    let texts: Vec<String> = (0..1_200).map(|number| format!("number {number}")).collect();
+    pipe.say(&texts.iter().map(|text| format!("/msg bob {text}")).collect::<Vec<_>>().join("\n"));
+    pipe.end_input();
+    wait_for_whispers(&bob, "pipe", &texts);
+    assert_eq!(pipe.exit_code(), 0, "{}", pipe.told());
+}
+
+/// They were answered before anybody was found, or not at all.
+#[test]
+fn the_questions_of_a_script_are_answered() {
+    let alice = chatting("alice", &[]);
+    let bob = chatting("bob", &[&alice.addr()]);
+    bob.wait_for_all(&["alice"]);
+    let mut pipe = piping("pipe", &["--commands", &alice.addr()]);
+    pipe.say("/names\n/ping bob\n/trace bob");
+    pipe.end_input();
+    assert_eq!(pipe.exit_code(), 0, "{}", pipe.told());
+    let names = pipe.wait_for("the names", |event| event["event"] == "names");
+    assert_eq!(names["members"].as_array().map(Vec::len), Some(3), "{names}");
+    pipe.wait_for("the pong", |event| event["event"] == "pong" && event["ms"].is_u64());
+    pipe.wait_for("the way", |event| event["event"] == "trace");
+}
+
 /// A script that whispers: what it writes before it is known who is here is in order behind that, and the exit code tells
 /// whether all was read.
 #[test]
@@ -309,7 +358,7 @@ fn a_whisper_that_nobody_could_read_is_not_confirmed_and_comes_again() {
     let addr = alice.addr();
     let run = || {
         let mut command = kept_in("bob", folder.path());
-        command.args(["--no-listen", &addr]);
+        command.args(["--no-listen", "--stay", &addr]);
         command
     };
     let (mut bob, stdout) = Node::start_raw("bob", run(), Stdio::piped());

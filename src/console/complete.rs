@@ -1,6 +1,7 @@
 //! What Tab offers, and how the editor draws its line. Called by rustyline on the thread `input`.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use rustyline::completion::Completer;
@@ -14,7 +15,24 @@ use super::screen::Screen;
 
 /// rustyline's hooks into this program.
 pub(super) struct LineHelper {
-    pub(super) screen: Arc<Screen>,
+    screen: Arc<Screen>,
+    /// What Tab has put in last.
+    offered: RefCell<Option<Offered>>,
+}
+
+/// One of several that a word may become.
+struct Offered {
+    start: usize,
+    candidates: Vec<String>,
+    index: usize,
+    /// The line up to the cursor, with it.
+    line: String,
+}
+
+impl LineHelper {
+    pub(super) fn new(screen: &Arc<Screen>) -> Self {
+        Self { screen: Arc::clone(screen), offered: RefCell::default() }
+    }
 }
 
 /// Where the word before the cursor begins, and what could stand there: commands behind a slash at
@@ -41,9 +59,24 @@ pub fn complete<'a>(line: &str, cursor: usize, nicks: impl Iterator<Item = &'a s
 impl Completer for LineHelper {
     type Candidate = String;
 
+    /// One at a time, the next one with the next Tab: rustyline prints nothing while it waits for a choice.
     fn complete(&self, line: &str, cursor: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let names = self.screen.naming.others(&self.screen.me);
-        Ok(complete(line, cursor, names.iter().map(String::as_str)))
+        let before = line.get(..cursor).unwrap_or(line);
+        let offered = self.offered.take().filter(|offered| offered.line == before);
+        let (start, candidates, index) = if let Some(Offered { start, candidates, index, .. }) = offered {
+            (start, candidates, index + 1)
+        } else {
+            let names = self.screen.naming.others(&self.screen.me);
+            let (start, candidates) = complete(line, cursor, names.iter().map(String::as_str));
+            (start, candidates, 0)
+        };
+        let index = index.checked_rem(candidates.len()).unwrap_or_default();
+        let Some(candidate) = candidates.get(index).cloned() else { return Ok((start, Vec::new())) };
+        if candidates.len() > 1 {
+            let line = format!("{}{candidate}", line.get(..start).unwrap_or_default());
+            *self.offered.borrow_mut() = Some(Offered { start, candidates, index, line });
+        }
+        Ok((start, vec![candidate]))
     }
 }
 

@@ -5,14 +5,15 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 
 use crate::limits::WHY_BYTES_MAX;
 use crate::room::event::Command;
 
-use super::{ask, tty};
+use super::{ask, flush_log, tty};
 
 /// The exit code after a second request: what a shell reports for SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -32,16 +33,24 @@ pub(super) fn is_asked() -> bool {
 /// Asks the room to say goodbye. More than once is as once.
 pub fn leave(commands: &Sender<Command>, why: String) {
     if !ASKED.swap(true, Ordering::SeqCst) {
+        let _ = ASKED_AT.set(Instant::now());
         pass_on(commands, why);
     }
 }
 
-/// When a signal asked. `timeout` and others signal a process and then its group: what follows at once is
-/// the same request.
-static SIGNALLED: OnceLock<Instant> = OnceLock::new();
+/// When somebody asked. `timeout` and others signal a process and then its group, and a terminal that is closed ends what is
+/// read and sends SIGHUP: what follows at once is the same request.
+static ASKED_AT: OnceLock<Instant> = OnceLock::new();
 
-/// Two signals within this time are one: shorter than anybody presses a key twice.
-const SAME_SIGNAL: Duration = Duration::from_millis(100);
+/// Two requests within this time are one: shorter than anybody presses a key twice.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
+
+/// How long after a signal the run has ended for certain: a goodbye takes two seconds and a slow disk as long again. Whoever
+/// does not read its stdout does not hold it up longer.
+const END_MS_MAX: Duration = Duration::from_secs(4);
+
+/// How long a terminal is waited for that takes nothing.
+const RESTORE_MS_MAX: Duration = Duration::from_millis(200);
 
 /// What Ctrl+C and signals do: ask for a goodbye or, the second time, restore the terminal and end the
 /// program at once.
@@ -51,20 +60,36 @@ pub fn leave_or_exit(commands: &Sender<Command>) {
         exit();
     }
     if ASKED.swap(true, Ordering::SeqCst) {
-        if SIGNALLED.get().is_some_and(|at| at.elapsed() < SAME_SIGNAL) {
+        if ASKED_AT.get().is_some_and(|at| at.elapsed() < SAME_REQUEST) {
             return;
         }
         exit();
     }
-    let _ = SIGNALLED.set(Instant::now());
+    let _ = ASKED_AT.set(Instant::now());
+    // stdout may be stuck for good, and the thread that writes to it.
+    let guard = thread::Builder::new().name("end".to_owned()).spawn(|| {
+        thread::sleep(END_MS_MAX);
+        exit();
+    });
+    if let Err(error) = guard {
+        log::warn!("a second signal may be needed: {error}");
+    }
     pass_on(commands, String::new());
 }
 
 fn exit() -> ! {
-    tty::restore();
-    if tty::is_saved() {
-        // The shell goes on below what was being typed.
-        tty::write(b"\n");
+    let (done, restored) = bounded(1);
+    let restore = move || {
+        tty::restore();
+        if tty::is_saved() {
+            // The shell goes on below what was being typed.
+            tty::write(b"\n");
+        }
+        flush_log();
+        let _ = done.send(());
+    };
+    if thread::Builder::new().name("restore".to_owned()).spawn(restore).is_ok() {
+        let _ = restored.recv_timeout(RESTORE_MS_MAX);
     }
     std::process::exit(EXIT_INTERRUPTED);
 }

@@ -1,6 +1,9 @@
 //! Where text goes: stdout, stderr, or above the line being typed. Owned by the console's thread.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::print::Shown;
 use super::screen::ScreenPrinter;
@@ -91,6 +94,19 @@ impl Output {
 
 fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
+    let mut rest = bytes;
+    loop {
+        let written = if rest.is_empty() { stdout.flush().map(|()| 0) } else { stdout.write(rest) };
+        match written {
+            Ok(_) if rest.is_empty() => return Ok(()),
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Whoever shares our stdout may have set it so.
+                let _ = poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

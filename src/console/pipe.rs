@@ -23,7 +23,7 @@ const _: () = assert!(READ_BYTES + READ_BYTES / 20 <= SAY_TEXT_BYTES_MAX + 32, "
 /// Says what comes in until it ends, then tells the room so.
 pub(super) fn run(speaker: &Speaker, with_commands: bool) {
     let mut source = io::stdin().lock();
-    let mut feeder = Feeder { speaker, with_commands, goes_on: false };
+    let mut feeder = Feeder { speaker, with_commands, goes_on: false, dropping: false };
     if feeder.feed_all(&mut source).is_ok() {
         let _ = speaker.commands.send(Command::EndOfInput);
     }
@@ -34,6 +34,8 @@ struct Feeder<'a> {
     with_commands: bool,
     /// The last say was a part, so the next one does not begin a line.
     goes_on: bool,
+    /// The line that goes on is a command too long to be done.
+    dropping: bool,
 }
 
 impl Feeder<'_> {
@@ -69,12 +71,27 @@ impl Feeder<'_> {
 
     /// Says the lines of a say up to a command, does that, and goes on behind it. `begun`: the first
     /// line began in the say before.
-    fn obey(&self, said: &Said, begun: bool) -> Result<(), Gone> {
+    fn obey(&mut self, said: &Said, begun: bool) -> Result<(), Gone> {
         let count = said.text.split('\n').count();
         let mut waiting: Vec<&str> = Vec::new();
         for (index, line) in said.text.split('\n').enumerate() {
-            let whole = !(begun && index == 0 || said.part && index + 1 == count);
-            if whole && line.starts_with('/') {
+            let (begins, ends) = (!(begun && index == 0), !(said.part && index + 1 == count));
+            if !begins && self.dropping {
+                self.dropping = !ends;
+            } else if begins && !ends && line.starts_with('/') {
+                // `//x` says `/x`. Anything else is not to be said: it may be private.
+                if let Some(text) = line.strip_prefix('/').filter(|text| text.starts_with('/')) {
+                    waiting.push(text);
+                } else {
+                    self.dropping = true;
+                    let start: String =
+                        line.split(char::is_whitespace).next().unwrap_or_default().chars().take(16).collect();
+                    self.speaker.tell(Local::Failed(format!(
+                        "{start}: a command of more than {} KiB as encoded is not done",
+                        SAY_TEXT_BYTES_MAX / 1024
+                    )))?;
+                }
+            } else if begins && ends && line.starts_with('/') {
                 self.say_lines(&mut waiting, false)?;
                 self.speaker.line(line)?;
                 if is_asked() {
@@ -85,7 +102,7 @@ impl Feeder<'_> {
                 waiting.push(line);
             }
         }
-        self.say_lines(&mut waiting, said.part)
+        self.say_lines(&mut waiting, said.part && !self.dropping)
     }
 
     fn say_lines(&self, lines: &mut Vec<&str>, part: bool) -> Result<(), Gone> {

@@ -75,6 +75,9 @@ pub(super) struct Speaker {
 /// not know yet who is here.
 const ANSWER_MS_MAX: Duration = Duration::from_secs(1);
 
+/// A prompt is seen no sooner. What was typed ahead of it may have been meant for somebody alone.
+const SEEN_MS_MIN: Duration = Duration::from_millis(300);
+
 /// Told where that was not long enough.
 const UNSURE: &str = "it was not known yet whom this goes to: nothing was said";
 
@@ -97,6 +100,8 @@ struct Standing {
     asked: usize,
     /// The prompt that is seen was made before the last one came.
     is_stale: bool,
+    /// Until then nobody can have seen that a `/chat` failed.
+    unseen_until: Option<Instant>,
 }
 
 impl Standing {
@@ -130,12 +135,13 @@ impl Private {
     fn is_sure(&self) -> bool {
         let mut standing = self.standing.borrow_mut();
         self.answers.try_iter().for_each(|partner| standing.answered(partner));
-        standing.asked == 0 && !standing.is_stale
+        standing.asked == 0 && !standing.is_stale && standing.unseen_until.is_none_or(|until| Instant::now() >= until)
     }
 
-    /// Asks, and waits for the answers, not for long.
-    fn ask(&self, ask: impl FnOnce() -> Result<(), Gone>) -> Result<(), Gone> {
+    /// Asks, and waits for the answers, not for long. `begins` a chat; where the partner stays the same, it may have failed.
+    fn ask(&self, begins: bool, ask: impl FnOnce() -> Result<(), Gone>) -> Result<(), Gone> {
         let mut standing = self.standing.borrow_mut();
+        let before = standing.partner.as_ref().map(|person| person.id);
         standing.asked += 1;
         ask()?;
         let end = Instant::now() + ANSWER_MS_MAX;
@@ -146,6 +152,8 @@ impl Private {
                 Err(RecvTimeoutError::Disconnected) => return Err(Gone),
             }
         }
+        let is_same = standing.partner.as_ref().map(|person| person.id) == before;
+        standing.unseen_until = (begins && is_same).then(|| Instant::now() + SEEN_MS_MIN);
         Ok(())
     }
 }
@@ -216,7 +224,7 @@ impl Speaker {
     fn chat(&self, whom: Option<Whom>) -> Result<(), Gone> {
         let typed = self.pipe.is_none();
         if typed {
-            return self.private.ask(|| self.command(Command::Chat { whom, typed }));
+            return self.private.ask(whom.is_some(), || self.command(Command::Chat { whom, typed }));
         }
         self.private.set(whom.is_some());
         self.command(Command::Chat { whom, typed })

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Behavior, ColorMode, Config, Editor, GraphemeClusterMode};
+use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor, GraphemeClusterMode};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::Naming;
 use super::complete::LineHelper;
 use super::goodbye::{is_asked, leave, leave_or_exit};
 use super::screen::{Screen, ScreenPrinter};
-use super::speaker::{Gone, Speaker};
+use super::speaker::{Gone, Local, Speaker};
 use crate::room::event::Person;
 
 /// Lines that the Up key reaches.
@@ -25,6 +25,9 @@ const HISTORY_LINES_MAX: usize = 1_000;
 
 /// As rustyline counts them.
 const TAB_CELLS: usize = 8;
+
+/// How long after Esc a key belongs to it, as terminals send the arrow keys. Nothing is printed meanwhile.
+const ESCAPE_MS_MAX: u16 = 100;
 
 /// The editor of one line after the other.
 pub(super) type LineEditor = Editor<LineHelper, FileHistory>;
@@ -42,10 +45,12 @@ pub(super) fn open(me: &Person, naming: Naming) -> Option<(LineEditor, ScreenPri
         // rustyline calls the hooks of `LineHelper` only where colours are on; they add none.
         .color_mode(ColorMode::Forced)
         .tab_stop(u8::try_from(TAB_CELLS).ok()?)
+        .completion_type(CompletionType::List)
+        .keyseq_timeout(Some(ESCAPE_MS_MAX))
         .build();
     super::tty::save();
     let mut editor = LineEditor::with_config(config).ok()?;
-    editor.set_helper(Some(LineHelper { screen: Arc::clone(&screen) }));
+    editor.set_helper(Some(LineHelper::new(&screen)));
     let printer = editor.create_external_printer().ok()?;
     let printer = ScreenPrinter::new(Arc::clone(&screen), Box::new(printer));
     Some((editor, printer, screen))
@@ -72,6 +77,10 @@ fn converse(editor: &mut LineEditor, screen: &Screen, speaker: &Speaker) -> Resu
                     // A pasted block often brings its last newline along.
                     speaker.line(line.trim_end_matches('\n'))?;
                 }
+            }
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                screen.accepts();
+                speaker.tell(Local::Trouble("what was typed is not UTF-8: nothing was said".to_owned()))?;
             }
             Err(ReadlineError::Interrupted) => leave_or_exit(&speaker.commands),
             Err(ReadlineError::Eof) if !leaving => leave(&speaker.commands, String::new()),
@@ -114,11 +123,11 @@ pub fn rows_of(text: &str, columns: usize) -> usize {
 
 /// Reads lines from a terminal that cannot be edited on.
 pub(super) fn run_plain(speaker: &Speaker) {
-    for line in io::stdin().lock().lines() {
+    for line in io::stdin().lock().split(b'\n') {
         let Ok(line) = line else { break };
         // No prompt could say something else.
         speaker.private.shows();
-        if speaker.line(&line).is_err() {
+        if speaker.line(&String::from_utf8_lossy(&line)).is_err() {
             return;
         }
     }

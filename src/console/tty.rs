@@ -40,7 +40,8 @@ pub(super) fn reveal() {
 pub(super) fn restore() {
     let saved = SAVED.lock();
     let Some(settings) = saved.as_ref() else { return };
-    let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, settings);
+    // At once: the terminal may take nothing.
+    let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, settings);
     write(PASTE_OFF);
 }
 

@@ -1,7 +1,7 @@
 //! The accept thread: takes connections in, and outlives every failure to.
 //!
 //! The caps on links and on handshakes are checked here, before a thread is spawned. When the system is out of
-//! descriptors it pauses and goes on.
+//! descriptors it says so, once, pauses and goes on.
 
 use std::io;
 use std::net::TcpListener;
@@ -28,10 +28,14 @@ pub(super) fn start(listener: TcpListener, shared: Shared) -> io::Result<()> {
 
 fn run(listener: &TcpListener, shared: &Shared) {
     let places = Places::new(HANDSHAKES_MAX);
+    let mut is_refused = false;
     loop {
         let place = places.take();
         match listener.accept() {
             Ok((socket, remote)) => {
+                if std::mem::take(&mut is_refused) {
+                    log::warn!("connections are accepted again");
+                }
                 if shared.links.load(Ordering::Relaxed) >= LINKS_ACCEPTED_MAX {
                     log::info!("{remote} is turned away: {LINKS_ACCEPTED_MAX} links are the most");
                     secure::write_exit(&socket, End::Full);
@@ -42,7 +46,9 @@ fn run(listener: &TcpListener, shared: &Shared) {
                 }
             }
             Err(error) => {
-                log::warn!("cannot accept: {error}");
+                if !std::mem::replace(&mut is_refused, true) {
+                    log::warn!("cannot accept: {error}");
+                }
                 thread::sleep(PAUSE);
             }
         }

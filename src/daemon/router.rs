@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use crate::limits::{GATHERED_LINKS_MIN, HISTORY_BATCH_BYTES_MAX, TICK_MS};
-use crate::room::event::{Event, Outcome};
+use crate::room::event::{Command, Event, Outcome};
 use crate::room::{Acquaintance, Config, DialFailure, DialId, Input, LinkId, Note, Output, Room};
 use crate::wire::Frame;
 use crate::wire::end::End;
@@ -60,8 +60,14 @@ pub(super) struct Greeted {
 /// user a few milliseconds, and a select is a small part of what eight messages cost.
 const TURNS: u32 = 8;
 
-/// How long the last frames and events may take.
+/// How long the last frames may take.
 const END_TIME: Duration = Duration::from_millis(450);
+
+/// How long the last events may take where a goodbye was asked for.
+const LEFT_TIME: Duration = Duration::from_secs(1);
+
+/// How often the end looks up from what nobody takes.
+const TAKEN_TIME: Duration = Duration::from_millis(20);
 
 pub(super) fn start(
     config: Config,
@@ -73,7 +79,7 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let alarm = shared.clone();
     super::spawn("router".to_owned(), None, &alarm, move || {
-        let clock = Clock { start: std::time::Instant::now() };
+        let clock = Clock { start: Instant::now() };
         let mut out = Vec::new();
         let room = Room::resume(config, &kept.past, clock.now(), &mut out);
         let mut router = Router {
@@ -95,6 +101,7 @@ pub(super) fn start(
             next_tick_at: 0,
             turn: 0,
             ended: None,
+            is_left: false,
         };
         router.carry_out(out);
         router.run(&inbox);
@@ -128,6 +135,8 @@ struct Router {
     next_tick_at: u64,
     turn: u32,
     ended: Option<Outcome>,
+    /// A goodbye was asked for.
+    is_left: bool,
 }
 
 /// What the router has woken up for.
@@ -256,6 +265,7 @@ impl Router {
     }
 
     fn step(&mut self, input: Input) {
+        self.is_left |= matches!(input, Input::Command(Command::Leave { .. }));
         let mut out = Vec::new();
         self.room.handle(self.clock.now(), input, &mut out);
         self.carry_out(out);
@@ -482,14 +492,12 @@ impl Router {
 
     /// The end: the writers empty their links, then the console hears the last events.
     fn finish(mut self, inbox: &Receiver<Message>) {
-        // Whoever has more to say hears that nobody listens, and does not wait.
-        self.console.commands = crossbeam_channel::never();
         self.keep_rest();
         let (done, finished) = bounded(self.writers.len());
         for writer in &self.writers {
             writer.order(Order::Finish(done.clone()));
         }
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let mut running = self.writers.len();
         while running > 0 && began.elapsed() < END_TIME {
             // Writers report what they wrote, and must not wait for somebody to hear it.
@@ -498,6 +506,12 @@ impl Router {
                 running -= 1;
             }
         }
+        self.show_rest();
+        let _ = self.console.outcome.send(self.ended.unwrap_or(Outcome::Failed));
+    }
+
+    /// Waits for whoever reads what is shown, as a pipe does; not for long where a goodbye was asked for.
+    fn show_rest(&mut self) {
         let rest = std::iter::from_fn(|| self.unsent.take().or_else(|| self.room.next_event()));
         // Nobody keeps any more what is shown of others' whispers: they come again, and are shown then.
         let is_void = |event: &Event| match event {
@@ -506,12 +520,36 @@ impl Router {
             _ => false,
         };
         let rest: Vec<Event> = rest.filter(|event| !is_void(event)).collect();
+        let mut until = self.is_left.then(|| Instant::now() + LEFT_TIME);
+        let mut left = rest.iter().filter(|event| matches!(event, Event::Said { .. })).count();
         for event in rest {
-            if self.console.events.send_timeout(event, END_TIME).is_err() {
-                break;
+            let is_said = matches!(event, Event::Said { .. });
+            if !self.show_last(event, &mut until) {
+                if left > 0 {
+                    log::warn!("nobody reads the output: the last {left} messages are missing there");
+                }
+                return;
+            }
+            left -= usize::from(is_said);
+        }
+    }
+
+    fn show_last(&mut self, mut event: Event, until: &mut Option<Instant>) -> bool {
+        loop {
+            event = match self.console.events.send_timeout(event, TAKEN_TIME) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Timeout(event)) => event,
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+            };
+            // Whoever has more to say does not wait for this.
+            let is_left = self.console.commands.try_iter().any(|command| matches!(command, Command::Leave { .. }));
+            if is_left && until.is_none() {
+                *until = Some(Instant::now() + LEFT_TIME);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return false;
             }
         }
-        let _ = self.console.events.send_timeout(Event::Ended(self.ended.unwrap_or(Outcome::Failed)), END_TIME);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, RANK_DEFAULT, WHY_BYTES_MAX};
+use crate::limits::{JOIN_RENEW_MS, LEAVE_MS_MAX, POST_AHEAD_MS_MAX, RANK_DEFAULT, WHY_BYTES_MAX};
 use crate::wire::end::End;
 use crate::wire::record::{Draft, FeedId, Header, Post};
 
@@ -55,11 +55,25 @@ impl Room {
         let repeated = matches!(draft, Draft::Mark);
         let ack = repeated || self.pace.should_mark(about_bytes, self.marks.sharers(), now);
         self.clock = self.now.wall.max(self.clock + 1);
+        self.tell_put_back();
         let nick = self.config.nick.clone();
         let header = Header { feed: self.me, number: self.log.have(&self.me) + 1, at: self.clock, nick: &nick, ack };
         let post = Post::encode(&header, draft, &self.domain, &self.config.identity);
         self.pace.posted(post.number, post.frame.len(), ack, !repeated, now);
         self.append(&Arc::new(post), None, out);
+    }
+
+    /// What we say comes after what we said before, so a clock that was put back by more than others bear leaves us unheard,
+    /// until a new run.
+    fn tell_put_back(&mut self) {
+        let ahead = self.clock.saturating_sub(self.now.wall);
+        if ahead > POST_AHEAD_MS_MAX && self.untimely.insert(self.me.author) {
+            let hours = ahead / 3_600_000;
+            let text = format!(
+                "the clock was put back by {hours} hours: nobody hears what is said here, until hobnob is started again"
+            );
+            self.local.notice(Event::Warning(text));
+        }
     }
 
     /// Joins, or joins anew.
@@ -121,7 +135,10 @@ impl Room {
             Command::Status => self.local.ask(Question::Status),
             Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),
             Command::EndOfInput => self.end_of_input(out),
-            Command::Leave { why } => self.leave(&why, Outcome::Done, out),
+            Command::Leave { why } => {
+                let is_owed = self.config.passing && self.owes_whispers();
+                self.leave(&why, if is_owed { Outcome::Unconfirmed } else { Outcome::Done }, out);
+            }
         }
     }
 
@@ -216,6 +233,10 @@ impl Room {
     }
 
     fn confirm_step(&mut self, out: &mut Vec<Output>) {
+        // Each is answered or given up in time.
+        if self.whispers.is_probing() {
+            return;
+        }
         if self.whispers.is_pipe() {
             return self.confirm_whispers(out);
         }

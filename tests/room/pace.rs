@@ -1,7 +1,7 @@
 //! Acks, and the window of a source.
 
-use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, WINDOW_BYTES_MIN, WORDS_MAX};
-use hobnob::room::event::{Command, Said, Whom};
+use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, POST_AHEAD_MS_MAX, WINDOW_BYTES_MIN, WORDS_MAX};
+use hobnob::room::event::{Command, Event, Said, Whom};
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Draft, FeedId};
@@ -206,6 +206,19 @@ fn who_comes_after_a_mark_is_asked_by_the_next_one() {
     bob.arrive(d, vec![Arrival::Ack(dave.ack(bob.me, 1, next))]);
     bob.pass_alive(4_000, &[a, c, d]);
     assert!(bob.have(bob.me) > next, "alice owes an answer to that one");
+}
+
+/// Nobody heard what was said, and nobody was told.
+#[test]
+fn a_clock_that_is_put_back_by_days_is_told_once() {
+    let Two { mut bob, .. } = two();
+    bob.input(Input::Say(Said { text: "before".to_owned(), ..Said::default() }));
+    bob.now.wall -= 2 * POST_AHEAD_MS_MAX;
+    for _ in 0..3 {
+        bob.input(Input::Say(Said { text: "after".to_owned(), ..Said::default() }));
+    }
+    let told = |event: &&Event| matches!(event, Event::Warning(text) if text.contains("put back by 47 hours") || text.contains("put back by 48 hours"));
+    assert_eq!(bob.events.iter().filter(told).count(), 1);
 }
 
 /// Answers are never dropped, so they grew without end where a script's output was not read.

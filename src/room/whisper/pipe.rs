@@ -49,6 +49,11 @@ impl Room {
             Command::Whisper(whom, _) | Command::Ping(whom) | Command::Trace(whom) => (Some(whom), false),
             Command::Chat { whom, .. } => (whom.as_ref(), false),
             Command::EndOfInput => (None, true),
+            // Who asks in a script means the room, not the moment before it is found.
+            Command::Names | Command::Status if self.config.passing && self.is_finding_out() => {
+                self.whispers.held.push_back(command);
+                return None;
+            }
             _ => return Some(command),
         };
         let names = matches!(whom, Some(Whom::Called(_)));
@@ -81,6 +86,17 @@ impl Room {
         let partner = self.whispers.partner.as_ref().and_then(|person| self.whispers.talks.get(&person.id));
         let is_behind = partner.is_some_and(|talk| talk.target.is_some() && is_long(talk));
         self.whispers.held.is_empty() && !is_behind
+    }
+
+    /// Whether another command of a script may be taken: those before it are not held, and readers have confirmed most of theirs.
+    pub(in crate::room) fn may_go_further(&self) -> bool {
+        let is_behind = self.whispers.talks.values().any(|talk| talk.target.is_some() && is_long(talk));
+        self.whispers.held.len() < WHISPERS_WAITING_MAX / 2 && !is_behind
+    }
+
+    /// Whether something that was said to somebody alone is not confirmed, or was refused.
+    pub(in crate::room) fn owes_whispers(&self) -> bool {
+        self.whispers.has_failed || !self.whispers.held.is_empty() || self.whispers.waiting() > 0
     }
 
     /// Says what was piped in to its reader.
