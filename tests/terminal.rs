@@ -353,7 +353,7 @@ fn a_key_that_more_may_follow_holds_up_nothing() {
     let (mut alice, mut bob) = alice_and_bob();
     let carol = chatting("aline", &[&alice.addr()]);
     bob.sees("aline is here");
-    for keys in ["\u{1b}", "al\t"] {
+    for keys in ["\u{1b}", "\u{18}", "\u{16}", "\u{11}", "al\t"] {
         bob.types(keys);
         for number in 0..12 {
             alice.say(&format!("line {number}"));
@@ -385,7 +385,6 @@ fn what_is_typed_and_is_no_text_ends_nothing() {
 fn what_was_typed_ahead_for_one_is_not_said_where_the_chat_fails() {
     let (alice, mut bob) = alice_and_bob();
     bob.types("/chat alcie\rfor alice alone\r");
-    bob.sees("nobody here is called alcie");
     bob.sees("nothing was said");
     seen();
     bob.enters("for all");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor, GraphemeClusterMode};
+use rustyline::{Behavior, Cmd, ColorMode, CompletionType, Config, Editor, GraphemeClusterMode, KeyEvent};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::Naming;
@@ -50,6 +50,10 @@ pub(super) fn open(me: &Person, naming: Naming) -> Option<(LineEditor, ScreenPri
         .build();
     super::tty::save();
     let mut editor = LineEditor::with_config(config).ok()?;
+    // Nothing is printed while rustyline waits for the keys that belong to these.
+    for key in ['X', 'V', 'Q'] {
+        editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
+    }
     editor.set_helper(Some(LineHelper::new(&screen)));
     let printer = editor.create_external_printer().ok()?;
     let printer = ScreenPrinter::new(Arc::clone(&screen), Box::new(printer));
