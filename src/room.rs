@@ -254,7 +254,7 @@ impl Room {
             && !self.is_behind()
             && self.may_obey()
             && (!self.whispers.is_pipe() || self.may_whisper())
-            && self.may_go_on()
+            && !self.holds_commands()
             && self.pace.may_say(self.marks.sharers(), &self.domain)
     }
 

@@ -4,7 +4,6 @@
 //! a second request ends the program at once, whichever way either came.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,23 +21,19 @@ const EXIT_INTERRUPTED: i32 = 130;
 /// is for a program that is stuck; a second request still ends it.
 const ASK_MS_MAX: Duration = Duration::from_millis(500);
 
-/// Whether somebody asked already. One per process, as signals are.
-static ASKED: AtomicBool = AtomicBool::new(false);
-
 /// Whether the room was asked to say goodbye.
 pub(super) fn is_asked() -> bool {
-    ASKED.load(Ordering::SeqCst)
+    ASKED_AT.get().is_some()
 }
 
 /// Asks the room to say goodbye. More than once is as once.
 pub fn leave(commands: &Sender<Command>, why: String) {
-    if !ASKED.swap(true, Ordering::SeqCst) {
-        let _ = ASKED_AT.set(Instant::now());
+    if ASKED_AT.set(Instant::now()).is_ok() {
         pass_on(commands, why);
     }
 }
 
-/// When somebody asked. `timeout` and others signal a process and then its group, and a terminal that is closed ends what is
+/// When somebody asked first. One per process, as signals are. `timeout` and others signal a process and then its group, and a terminal that is closed ends what is
 /// read and sends SIGHUP: what follows at once is the same request.
 static ASKED_AT: OnceLock<Instant> = OnceLock::new();
 
@@ -59,13 +54,12 @@ pub fn leave_or_exit(commands: &Sender<Command>) {
         // There is nobody yet to say goodbye to.
         exit();
     }
-    if ASKED.swap(true, Ordering::SeqCst) {
+    if ASKED_AT.set(Instant::now()).is_err() {
         if ASKED_AT.get().is_some_and(|at| at.elapsed() < SAME_REQUEST) {
             return;
         }
         exit();
     }
-    let _ = ASKED_AT.set(Instant::now());
     // stdout may be stuck for good, and the thread that writes to it.
     let guard = thread::Builder::new().name("end".to_owned()).spawn(|| {
         thread::sleep(END_MS_MAX);

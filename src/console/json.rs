@@ -189,8 +189,7 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
         | Event::Present(_)
         | Event::Names(_)
         | Event::Recalled(_)
-        | Event::Status(_)
-        | Event::Ended(_) => return None,
+        | Event::Status(_) => return None,
     })
 }
 

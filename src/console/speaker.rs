@@ -1,6 +1,6 @@
 //! What the input thread does with a line it has understood: tells the room, or its own console.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -124,17 +124,22 @@ impl Private {
         self.standing.borrow_mut().on = on;
     }
 
-    /// A prompt is about to be made: with whom a private chat goes on.
-    pub(super) fn shows(&self) -> Option<Person> {
+    /// How it stands, with the answers that are there.
+    fn standing(&self) -> RefMut<'_, Standing> {
         let mut standing = self.standing.borrow_mut();
         self.answers.try_iter().for_each(|partner| standing.answered(partner));
+        standing
+    }
+
+    /// A prompt is about to be made: with whom a private chat goes on.
+    pub(super) fn shows(&self) -> Option<Person> {
+        let mut standing = self.standing();
         standing.is_stale = false;
         standing.partner.clone()
     }
 
     fn is_sure(&self) -> bool {
-        let mut standing = self.standing.borrow_mut();
-        self.answers.try_iter().for_each(|partner| standing.answered(partner));
+        let standing = self.standing();
         standing.asked == 0 && !standing.is_stale && standing.unseen_until.is_none_or(|until| Instant::now() >= until)
     }
 

@@ -205,8 +205,8 @@ impl Router {
                 Err(TryRecvError::Disconnected) => Wake::Gone,
                 Err(TryRecvError::Empty) => Wake::Time,
             },
-            index if index == from_pipe => self.take_text(),
-            index if index == from_script => self.take_order(),
+            index if index == from_pipe => self.take_piped(self.console.says.try_recv().map(Input::Say)),
+            index if index == from_script => self.take_piped(self.console.orders.try_recv().map(Input::Command)),
             index if index == Some(from_keeper) => self.take_kept(),
             // `show` sends what was `unsent`.
             index if index == to_user => Wake::Sent,
@@ -225,24 +225,14 @@ impl Router {
         }
     }
 
-    fn take_text(&mut self) -> Wake {
-        match self.console.says.try_recv() {
-            Ok(said) => Wake::Input(Input::Say(said)),
-            Err(error) => {
+    fn take_piped(&mut self, taken: Result<Input, TryRecvError>) -> Wake {
+        taken.map_or_else(
+            |error| {
                 self.piping = error != TryRecvError::Disconnected;
                 Wake::Time
-            }
-        }
-    }
-
-    fn take_order(&mut self) -> Wake {
-        match self.console.orders.try_recv() {
-            Ok(order) => Wake::Input(Input::Command(order)),
-            Err(error) => {
-                self.piping = error != TryRecvError::Disconnected;
-                Wake::Time
-            }
-        }
+            },
+            Wake::Input,
+        )
     }
 
     fn take(&mut self, message: Message) {
@@ -514,11 +504,7 @@ impl Router {
     fn show_rest(&mut self) {
         let rest = std::iter::from_fn(|| self.unsent.take().or_else(|| self.room.next_event()));
         // Nobody keeps any more what is shown of others' whispers: they come again, and are shown then.
-        let is_void = |event: &Event| match event {
-            Event::Ended(_) => true,
-            Event::Whispered(whisper) => !whisper.mine,
-            _ => false,
-        };
+        let is_void = |event: &Event| matches!(event, Event::Whispered(whisper) if !whisper.mine);
         let rest: Vec<Event> = rest.filter(|event| !is_void(event)).collect();
         let mut until = self.is_left.then(|| Instant::now() + LEFT_TIME);
         let mut left = rest.iter().filter(|event| matches!(event, Event::Said { .. })).count();

@@ -224,8 +224,6 @@ pub enum Event {
     Warning(String),
     /// The answer to a command that could not be carried out.
     Refused(String),
-    /// The last event: how the run ended.
-    Ended(Outcome),
 }
 
 /// Something private.

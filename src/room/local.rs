@@ -168,15 +168,14 @@ impl Local {
         self.push_word(Item::Word(Box::new(Event::Whispered(whisper))));
     }
 
-    /// Tells of something. How the run ended is never dropped.
+    /// Tells of something. Answers are never dropped.
     pub(super) fn notice(&mut self, event: Event) {
         let item = match event {
             Event::Delivered { .. }
             | Event::Undelivered { .. }
             | Event::Refused(_)
             | Event::Unheard { .. }
-            | Event::Chatting(_)
-            | Event::Ended(_) => return self.push_word(Item::Word(Box::new(event))),
+            | Event::Chatting(_) => return self.push_word(Item::Word(Box::new(event))),
             event => Item::Notice(self.notices.push(event)),
         };
         self.items.push_back(item);

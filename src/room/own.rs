@@ -234,7 +234,7 @@ impl Room {
 
     fn confirm_step(&mut self, out: &mut Vec<Output>) {
         // Each is answered or given up in time.
-        if self.whispers.is_probing() {
+        if self.is_probing() {
             return;
         }
         if self.whispers.is_pipe() {
@@ -378,7 +378,6 @@ impl Room {
             self.links.remove(&link);
             out.push(Output::Close { link, end: End::Goodbye });
         }
-        self.local.notice(Event::Ended(outcome));
         out.push(Output::End(outcome));
     }
 }

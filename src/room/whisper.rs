@@ -131,11 +131,6 @@ impl Whispers {
         self.talks.values().map(|talk| talk.queue.len()).sum()
     }
 
-    /// Whether a question for the way is under way.
-    pub(super) fn is_probing(&self) -> bool {
-        self.probes.is_any()
-    }
-
     /// For whom some wait.
     pub(super) fn readers_awaited(&self) -> Vec<Person> {
         self.talks.values().filter(|talk| !talk.queue.is_empty()).map(|talk| talk.person.clone()).collect()

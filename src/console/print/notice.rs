@@ -106,8 +106,7 @@ impl Printer {
             | Event::Whispered(_)
             | Event::Names(_)
             | Event::Recalled(_)
-            | Event::Status(_)
-            | Event::Ended(_) => None,
+            | Event::Status(_) => None,
         }
     }
 

@@ -81,11 +81,9 @@ impl Room {
         }
     }
 
-    /// Whether piped text may go on: it stands behind what is held, and a partner takes it as fast as it confirms it.
-    pub(in crate::room) fn may_go_on(&self) -> bool {
-        let partner = self.whispers.partner.as_ref().and_then(|person| self.whispers.talks.get(&person.id));
-        let is_behind = partner.is_some_and(|talk| talk.target.is_some() && is_long(talk));
-        self.whispers.held.is_empty() && !is_behind
+    /// Whether commands are held: piped text stands behind them.
+    pub(in crate::room) fn holds_commands(&self) -> bool {
+        !self.whispers.held.is_empty()
     }
 
     /// Whether another command of a script may be taken: those before it are not held, and readers have confirmed most of theirs.
@@ -96,7 +94,7 @@ impl Room {
 
     /// Whether something that was said to somebody alone is not confirmed, or was refused.
     pub(in crate::room) fn owes_whispers(&self) -> bool {
-        self.whispers.has_failed || !self.whispers.held.is_empty() || self.whispers.waiting() > 0
+        self.whispers.has_failed || self.holds_commands() || self.whispers.waiting() > 0
     }
 
     /// Says what was piped in to its reader.

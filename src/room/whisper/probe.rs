@@ -23,13 +23,12 @@ struct Probe {
 #[derive(Debug, Default)]
 pub(super) struct Probes(BTreeMap<u64, Probe>);
 
-impl Probes {
-    pub(super) fn is_any(&self) -> bool {
-        !self.0.is_empty()
-    }
-}
-
 impl Room {
+    /// Whether a question is under way.
+    pub(in crate::room) fn is_probing(&self) -> bool {
+        !self.whispers.probes.0.is_empty()
+    }
+
     /// Asks somebody for a sign of life.
     pub(in crate::room) fn ping(&mut self, whom: &Whom, out: &mut Vec<Output>) {
         let asked = self.begin_probe(whom, false).and_then(|(token, target, person)| {
