@@ -145,9 +145,9 @@
 //!
 //! # The tests
 //!
-//! A file in `tests/` is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
-//! crashes and restarts drawn from seeds; `tests/fuzz` holds what no bytes may break; `tests/bench` measures; `tests/protocol_page.rs` holds the
-//! specification to the code, and `tests/python_peer.rs` to a peer that was written from it alone.
+//! A file below `tests/library` (no process) and `tests/program` (the program as built) is a promise, named at its top. `tests/simulation` runs networks of rooms under delays, cuts,
+//! crashes and restarts drawn from seeds; `tests/fuzz` holds what no bytes may break; `tests/bench` measures; `tests/library/protocol_page.rs` holds the
+//! specification to the code, and `tests/program/python_peer.rs` to a peer that was written from it alone.
 
 pub mod access;
 pub mod addr;

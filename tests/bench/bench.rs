@@ -24,7 +24,7 @@ mod failure;
 mod handshakes;
 mod history;
 mod hobnob;
-#[path = "../support/host.rs"]
+#[path = "../program/support/host.rs"]
 #[allow(dead_code, clippy::indexing_slicing, reason = "the tests use all of it")]
 mod host;
 mod hour;

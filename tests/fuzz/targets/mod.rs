@@ -1,4 +1,4 @@
-//! What the fuzzer runs, and `tests/fuzzed.rs` with it: a target takes any bytes and panics where a promise is broken.
+//! What the fuzzer runs, and `tests/library/fuzzed.rs` with it: a target takes any bytes and panics where a promise is broken.
 
 use hobnob::identity::Identity;
 use hobnob::wire::record::Domain;

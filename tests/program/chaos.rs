@@ -7,13 +7,11 @@
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 #![expect(clippy::print_stderr, reason = "the seed of a failure is told")]
 
-mod support;
-
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use crate::support::proxy::{Fault, Proxy, Way};
+use crate::support::{Node, chatting, lines_of, piping, said_by, undialable};
 use hobnob::room::rng::Rng;
-use support::proxy::{Fault, Proxy, Way};
-use support::{Node, chatting, lines_of, piping, said_by, undialable};
 
 /// Two who know only each other, over a proxy.
 fn two_over(faults: &[Fault]) -> (Node, Node, Proxy) {

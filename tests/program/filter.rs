@@ -5,10 +5,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::chatting;
+use crate::support::wire::Wire;
 use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, filter, filter_name, is_hidden};
 use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
@@ -20,8 +20,6 @@ use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use serde_json::Value;
-use support::chatting;
-use support::wire::Wire;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

@@ -4,14 +4,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::process::{Command, Stdio};
 
+use crate::support::host::{Host, Internet, can_make_hosts};
+use crate::support::{Node, chatting, hobnob, lines_of, piping, undialable, with_history};
 use hobnob::limits::{SAY_TEXT_BYTES_MAX, WHISPER_TEXT_BYTES_MAX};
 use serde_json::Value;
-use support::host::{Host, Internet, can_make_hosts};
-use support::{Node, chatting, hobnob, lines_of, piping, undialable, with_history};
 
 /// Where nodes accept peers on hosts of their own.
 const PORT: u16 = 4646;

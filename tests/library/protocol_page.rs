@@ -26,7 +26,7 @@ use hobnob::wire::seal::{Chance, Content, NOISE_WHISPER, Sealer, Text};
 use hobnob::wire::secure::{NOISE, PREAMBLE_NOISE, PREAMBLE_PLAIN};
 use serde_json::Value;
 
-const PAGE: &str = include_str!("../man/hobnob-protocol.7");
+const PAGE: &str = include_str!("../../man/hobnob-protocol.7");
 
 const ROOM: &str = "lobby";
 const AT: u64 = 1_790_000_000_000;

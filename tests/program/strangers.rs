@@ -5,17 +5,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::time::Instant;
 
+use crate::support::chat::{Chat, Cost};
+use crate::support::undialable;
+use crate::support::wire::{Wire, connect};
 use hobnob::identity::Identity;
 use hobnob::limits::{FRAME_BYTES_MAX, HANDSHAKE_MS_MAX, JSON_DEPTH_MAX};
 use hobnob::wire::record::{Control, Domain, Draft, FeedId, Header, Nick, Post};
-use support::chat::{Chat, Cost};
-use support::undialable;
-use support::wire::{Wire, connect};
 
 /// The stranger does something; it is told this reason, and the log has these words.
 fn is_let_go(does: impl FnOnce(&mut Wire), reason: &str, logged: &[&str]) {

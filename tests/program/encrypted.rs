@@ -4,8 +4,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -15,14 +13,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::proxy::{Fault, Proxy, Tapped, Way};
+use crate::support::wire::{connect, open_lobby};
+use crate::support::{Node, PATIENCE, chatting, hobnob, piping, with_identity};
 use hobnob::limits::NOISE_PAYLOAD_BYTES;
 use hobnob::secret::RoomKey;
 use hobnob::wire::secure::{Endpoint, HandshakeError, PREAMBLE_NOISE, Receiver, Scratch, Secured, Sender};
 use nix::poll::{PollFd, PollFlags, poll};
 use proptest::prelude::*;
-use support::proxy::{Fault, Proxy, Tapped, Way};
-use support::wire::{connect, open_lobby};
-use support::{Node, PATIENCE, chatting, hobnob, piping, with_identity};
 
 /// Bytes of the handshake: the dialler's, with its first line, and those of the other side.
 const DIALLER_BYTES: usize = 15 + 2 + 48 + 2 + 64;

@@ -8,16 +8,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::host::{Host, Internet, can_make_hosts};
+use crate::support::{Node, count_of, hobnob, said_by, with_identity};
 use serde_json::Value;
-use support::host::{Host, Internet, can_make_hosts};
-use support::{Node, count_of, hobnob, said_by, with_identity};
 
 /// How many lines are said from each side.
 const LINES: usize = 10_000;

@@ -4,13 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::{NO_FOLDER, Node, chatting, undialable, with_identity};
 use hobnob::console::contacts_list;
 use hobnob::contacts::{Contact, Contacts, Deed, Told, load, safety_number};
 use hobnob::identity::{Id, Identity};
@@ -19,7 +18,6 @@ use hobnob::room::event::{Member, Person};
 use hobnob::wire::record::Nick;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use support::{NO_FOLDER, Node, chatting, undialable, with_identity};
 
 fn person(key: u8, name: &str) -> Person {
     Person { id: Id([key; 32]), nick: Nick::new(name).unwrap() }
@@ -165,7 +163,7 @@ fn what_another_run_has_changed_meanwhile_is_kept_and_taken_up() {
 /// Two processes, not only two threads: this test starts itself as others that keep the same file.
 #[test]
 fn several_processes_that_change_it_at_once_lose_nothing() {
-    let test = "several_processes_that_change_it_at_once_lose_nothing";
+    let test = "contacts::several_processes_that_change_it_at_once_lose_nothing";
     if let Some(path) = std::env::var_os("HOBNOB_TEST_CONTACTS") {
         let first: usize = std::env::var("HOBNOB_TEST_FIRST").unwrap().parse().unwrap();
         for number in first..first + 20 {
@@ -571,7 +569,7 @@ fn both_ends_are_shown_one_number_and_who_has_another_key_is_refused() {
     told(&alice, "notice", "is shown again");
     mallory.say("just a joke");
     let said = alice.wait_until("the joke", |events| {
-        let said = support::said_by(events, "h0st");
+        let said = crate::support::said_by(events, "h0st");
         said.last().is_some_and(|line| line == "just a joke").then_some(said)
     });
     assert_eq!(said, ["just a joke"]);
@@ -595,7 +593,7 @@ fn on_a_disk_that_takes_nothing_it_is_told_and_holds_for_this_run() {
     mallory.say("and gone");
     mallory.finish();
     alice.wait_for_member("left", "mallory");
-    assert_eq!(support::said_by(&alice.finish(), "mallory"), [""; 0]);
+    assert_eq!(crate::support::said_by(&alice.finish(), "mallory"), [""; 0]);
 }
 
 #[test]

@@ -7,19 +7,17 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::Write;
 use std::process::Command;
 
+use crate::support::wire::Wire;
+use crate::support::{NO_FOLDER, Node, PATIENCE, chatting};
 use hobnob::console::filter::{MARKS_PER_CHARACTER_MAX, is_hidden};
 use hobnob::wire::record::Draft;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rexpect::reader::Options;
 use rexpect::session::{PtySession, spawn_with_options};
-use support::wire::Wire;
-use support::{NO_FOLDER, Node, PATIENCE, chatting};
 
 /// What the shell does around the program.
 const AROUND: &str = r#"

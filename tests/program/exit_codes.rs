@@ -3,8 +3,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -12,16 +10,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::wire::Wire;
+use crate::support::{Node, chatting, hobnob, piping, undialable};
 use hobnob::wire::record::Draft;
 use nix::sys::signal::Signal;
-use support::wire::Wire;
-use support::{Node, chatting, hobnob, piping, undialable};
 
 /// A run for people, whose complaints go to stderr, with a closed stdin or lines in it.
 fn run(args: &[&str], input: Option<&str>) -> (i32, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--ephemeral", "--nick", "tester"]).args(args).env_remove("RUST_LOG");
-    command.env("XDG_DATA_HOME", support::NO_FOLDER);
+    command.env("XDG_DATA_HOME", crate::support::NO_FOLDER);
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut node = Node::start("tester", command, stdin);
     if let Some(input) = input {
@@ -91,7 +89,7 @@ fn code_2_is_a_key_that_others_can_read() {
     let key = folder.path().join("open.key");
     std::fs::write(&key, "00".repeat(32)).expect("a file");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("permissions");
-    let mut command = support::with_identity("tester");
+    let mut command = crate::support::with_identity("tester");
     command.arg("--identity").arg(&key);
     let mut node = Node::start("tester", command, Stdio::null());
     assert_eq!(node.exit_code(), 2, "{}", node.told());
@@ -273,7 +271,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hobnob")]);
     command.args(["--ephemeral", "--json", "--nick", "relay", "--no-listen", &alice.addr()]);
-    command.env_remove("RUST_LOG").env("XDG_DATA_HOME", support::NO_FOLDER);
+    command.env_remove("RUST_LOG").env("XDG_DATA_HOME", crate::support::NO_FOLDER);
     let mut relay = Node::start("relay", command, Stdio::null());
     alice.wait_for_all(&["relay"]);
     relay.signal(Signal::SIGHUP);

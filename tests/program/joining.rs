@@ -3,19 +3,17 @@
 
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::support::{Node, PATIENCE, chatting, hobnob, piping};
 use hobnob::identity::{Id, Identity};
 use hobnob::secret::{RoomKey, RoomSecret};
 use hobnob::ticket::Ticket;
 use rexpect::reader::Options;
 use rexpect::session::spawn_with_options;
-use support::{Node, PATIENCE, chatting, hobnob, piping};
 use tempfile::TempDir;
 
 const WORDS: &str = "correct horse battery staple";
@@ -135,7 +133,7 @@ fn a_new_key_and_a_ticket_are_made_and_used() {
     let only_key = tool(&["--new-key", &at("other.key")]);
     assert_eq!((only_key.status.code(), only_key.stdout.as_slice()), (Some(0), b"".as_slice()));
 
-    let mut command = support::with_identity("alice");
+    let mut command = crate::support::with_identity("alice");
     command.args(["--identity", &identity, "--room", "tea", "--room-key-file", &key, "--listen", &addr]);
     let alice = Node::start("alice", command, Stdio::piped());
     assert_eq!(alice.addr(), addr);
@@ -359,7 +357,7 @@ fn a_short_passphrase_is_taken_with_a_warning() {
 fn a_running_node_shows_no_secret_and_leaves_no_core_dump() {
     let (_folder, file) = private_file(WORDS);
     let identity = file.replace("secret", "identity.key");
-    let mut command = support::with_identity("alice");
+    let mut command = crate::support::with_identity("alice");
     command.args(["-vv", "--identity", &identity, "--room-key-file", &file, "--listen", "127.0.0.1:0"]);
     let alice = Node::start("alice", command, Stdio::piped());
     let key = RoomKey::parse(WORDS.as_bytes()).expect("a passphrase").secret("lobby");
@@ -389,7 +387,7 @@ fn a_ticket_typed_at_a_prompt_does_not_show() {
     let around = r#"stty echo rows 24 cols 200; "$@"; echo "code=$? $(stty -a | grep -o -- '-\?echo\b')." "#;
     command.args(["-c", around, "sh", env!("CARGO_BIN_EXE_hobnob"), "--ephemeral", "--no-listen", "--nick", "bob"]);
     command.args(["--color", "never", "--ticket", "-"]).env("TERM", "xterm").env_remove("RUST_LOG");
-    command.env("XDG_DATA_HOME", support::NO_FOLDER);
+    command.env("XDG_DATA_HOME", crate::support::NO_FOLDER);
     let options = Options::new().timeout_ms(u64::try_from(PATIENCE.as_millis()).ok()).strip_ansi_escape_codes(true);
     let mut session = spawn_with_options(command, options).expect("a shell in a pty");
     session.exp_string("ticket (not shown): ").expect("a prompt");

@@ -4,13 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Node, chatting, with_identity};
 use hobnob::identity::Id;
 use hobnob::known::{Known, today};
 use hobnob::limits::{KNOWN_ENTRIES_MAX, KNOWN_FILE_BYTES_MAX};
@@ -19,7 +18,6 @@ use hobnob::wire::record::Nick;
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use serde_json::Value;
-use support::{Node, chatting, with_identity};
 
 const MONDAY: Date = date(2026, 11, 16);
 const TUESDAY: Date = date(2026, 11, 17);
@@ -165,7 +163,7 @@ fn a_flood_of_names_drives_out_no_old_acquaintance() {
 /// Two processes, not only two threads: this test starts itself as others that keep the same file.
 #[test]
 fn several_processes_that_learn_at_once_lose_nothing() {
-    let test = "several_processes_that_learn_at_once_lose_nothing";
+    let test = "known::several_processes_that_learn_at_once_lose_nothing";
     if let Some(path) = std::env::var_os("HOBNOB_TEST_KNOWN") {
         let key: u8 = std::env::var("HOBNOB_TEST_KEY").unwrap().parse().unwrap();
         for round in 0..20 {

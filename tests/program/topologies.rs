@@ -4,9 +4,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
-use support::{Node, chatting, lines_of, said_by, undialable};
+use crate::support::{Node, chatting, lines_of, said_by, undialable};
 
 /// How many lines each member says.
 const LINES: usize = 20;

@@ -4,10 +4,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::process::Stdio;
 
+use crate::support::{Node, chatting, piping, undialable};
 use hobnob::console::mention::Mention;
 use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, json};
@@ -19,7 +18,6 @@ use hobnob::room::skeleton::Skeleton;
 use hobnob::wire::record::Nick;
 use proptest::prelude::*;
 use serde_json::Value;
-use support::{Node, chatting, piping, undialable};
 
 fn look_alike(one: &str, other: &str) -> bool {
     let (one, other) = (Skeleton::of(one), Skeleton::of(other));
@@ -312,7 +310,7 @@ fn a_pipe_with_a_taken_name_says_nothing_about_it() {
 
 /// A run with the keys and acquaintances of a folder, whose commands come through a pipe.
 fn living_in(folder: &std::path::Path, nick: &str, args: &[&str]) -> Node {
-    let mut command = support::with_identity(nick);
+    let mut command = crate::support::with_identity(nick);
     command.env("XDG_DATA_HOME", folder).args(["--commands", "--listen", "127.0.0.1:0"]).args(args);
     Node::start(nick, command, Stdio::piped())
 }

@@ -7,17 +7,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Node, chatting, hobnob, lines_of, piping, said_by, undialable};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Node, chatting, hobnob, lines_of, piping, said_by, undialable};
 
 /// What of a sender arrives at one receiver, for bytes in its pipe.
 fn arrives(bytes: &[u8], lines: &[&str]) {
@@ -115,7 +113,7 @@ fn without_input_a_node_listens_until_it_is_asked_to_leave() {
 fn for_people(nick: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
     command.args(["--ephemeral", "--nick", nick]).args(args).env_remove("RUST_LOG");
-    command.env("XDG_DATA_HOME", support::NO_FOLDER);
+    command.env("XDG_DATA_HOME", crate::support::NO_FOLDER);
     command
 }
 

@@ -8,8 +8,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use crate::support::{Node, chatting, count_of, hobnob, lines_of, piping, said_by, undialable};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Node, chatting, count_of, hobnob, lines_of, piping, said_by, undialable};
 
 /// What one command of the set-up may take.
 const SET_UP_SECS_MAX: &str = "180";

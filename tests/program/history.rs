@@ -7,8 +7,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,13 +16,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::wire::{Heard, Wire};
+use crate::support::{Node, PATIENCE, chatting, lines_of, said_by, undialable, with_history};
 use hobnob::limits::HISTORY_SYNC_MS;
 use hobnob::room::rng::Rng;
 use hobnob::wire::frame::MESSAGE_END;
 use hobnob::wire::record::{Body, Control, Domain, Draft, FeedId, Post};
 use serde_json::Value;
-use support::wire::{Heard, Wire};
-use support::{Node, PATIENCE, chatting, lines_of, said_by, undialable, with_history};
 
 /// Somebody who keeps a history below a folder, and a key there.
 struct Keeper {

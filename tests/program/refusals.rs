@@ -2,19 +2,17 @@
 //! refusal is not taken for one. Checked with real processes that refuse each other, and with sides of a handshake
 //! that the test plays itself, byte by byte.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::wire::{Wire, connect, now};
+use crate::support::{Node, PATIENCE, chatting, piping};
 use hobnob::limits::{CLEAR_EXIT_BYTES_MAX, HANDSHAKE_MS_MAX, PREAMBLE_BYTES_MAX};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Domain, Draft, Header, Nick, Post};
 use hobnob::wire::secure::{PREAMBLE_NOISE, PREAMBLE_PLAIN};
-use support::wire::{Wire, connect, now};
-use support::{Node, PATIENCE, chatting, piping};
 
 /// A pipe that dials somebody who answers with these bytes: its exit code, and what it told.
 fn pipe_to(answer: &'static [u8]) -> (i32, String) {

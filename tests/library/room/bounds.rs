@@ -4,12 +4,12 @@
 //! | what | bound | past it | tested in |
 //! | --- | --- | --- | --- |
 //! | unfinished handshakes | `LINKS_GREETING_MAX` | the oldest of the busiest address goes | `door` |
-//! | threads for them | `HANDSHAKES_MAX` | no more are accepted until one ends | `tests/hostile.rs` |
+//! | threads for them | `HANDSHAKES_MAX` | no more are accepted until one ends | `tests/program/hostile` |
 //! | failed handshakes of an address | `HOST_HANDSHAKES` | it is refused until they have faded | `door` |
 //! | addresses, keys at the door | `DOOR_GUESTS_MAX` | the half with fewer offences is forgotten | `door`, here |
-//! | links | `LINKS_ACCEPTED_MAX` | refused before a thread is spent | `tests/hub.rs` |
+//! | links | `LINKS_ACCEPTED_MAX` | refused before a thread is spent | `tests/program/hub.rs` |
 //! | links of one identity | `LINKS_PER_IDENTITY_MAX` | the newest is refused | `door` |
-//! | links being closed | `LINKS_CLOSING_MAX` | the one that has waited longest is cut off | `tests/hostile.rs` |
+//! | links being closed | `LINKS_CLOSING_MAX` | the one that has waited longest is cut off | `tests/program/hostile` |
 //! | feeds on a link, both ways, asked, in gaps | `LINK_FEEDS_MAX` | the link is closed | `link` |
 //! | feeds in a link's pages | `LINK_FEEDS_MAX`, `FEEDS_MAX` | the link is closed, the rest is not remembered | `shell` |
 //! | feeds that a link begins | `LINK_NEW_FEEDS` | turned away | `feeds` |
@@ -25,14 +25,14 @@
 //! | authors with clocks ahead | `UNTIMELY_MAX` | refused without a word | here |
 //! | ends of signatures | `TAILS_MAX` | a fork of an older post is a copy | here |
 //! | routes of marks | `MARK_ROUTES_MAX` | the ack is dropped | here |
-//! | addresses of a join | `ADDRESSES_PER_NODE_MAX` | the link is closed | `tests/records.rs` |
+//! | addresses of a join | `ADDRESSES_PER_NODE_MAX` | the link is closed | `tests/library/records` |
 //! | own addresses that peers tell | `ADDRESSES_PER_NODE_MAX`, `ADDRESS_JOINS` | those most agree on; later | `reachable` |
 //! | addresses that were dialled | `DIALLED_PLACES_MAX` | half is forgotten | `dial` |
 //! | dials under way | `DIALS_MAX` | the others wait | here |
 //! | lost members that are dialled | `LOST_PEERS_MAX` | the newest are | `dial` |
 //! | notices that wait; of who comes and goes | `NOTICES_MAX`, `ROSTER_NOTICES_MAX` | the oldest go, which is told | `name` |
 //! | whispers of a link, that wait, are early or not shown; streams | `LINK_WHISPERS`, `WHISPERS_…_MAX`, `WHISPER_STREAMS_…` | dropped, and sent again; refused | `whisper` |
-//! | names known from earlier runs | `KNOWN_ENTRIES_MAX` | those seen on one day go | `tests/known.rs` |
+//! | names known from earlier runs | `KNOWN_ENTRIES_MAX` | those seen on one day go | `tests/program/known.rs` |
 //! | lookalikes told | `LOOKALIKES_TOLD_MAX` | not named | `name` |
 //!
 //! The others hold a part of these: what is dirty, shown, doubted, forked, held or watched are sessions that are known.

@@ -174,7 +174,7 @@ fn two_processes_that_create_a_key_at_once_get_the_same_one() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let name = "two_processes_that_create_a_key_at_once_get_the_same_one";
+    let name = "identity::two_processes_that_create_a_key_at_once_get_the_same_one";
     let children: Vec<_> = (0..4)
         .map(|child| {
             Command::new(std::env::current_exe().unwrap())

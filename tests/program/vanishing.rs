@@ -4,20 +4,18 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::wire::Wire;
+use crate::support::{Node, chatting, count_of, lines_of, piping, said_by, undialable, with_identity};
 use hobnob::wire::record::Control;
 use hobnob::wire::secure::LinkSecurity;
 use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
-use support::wire::Wire;
-use support::{Node, chatting, count_of, lines_of, piping, said_by, undialable, with_identity};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -11,9 +11,6 @@ mod handshakes;
 mod lies;
 mod records;
 mod standstill;
-#[path = "../support/mod.rs"]
-mod support;
-
 use hobnob::wire::record::Draft;
 
 /// How somebody comes, whom nobody can dial.

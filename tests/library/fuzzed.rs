@@ -4,7 +4,7 @@
 
 #![expect(clippy::panic, clippy::indexing_slicing, reason = "a target fails by panicking")]
 
-#[path = "fuzz/targets/mod.rs"]
+#[path = "../fuzz/targets/mod.rs"]
 mod targets;
 
 use std::path::Path;

@@ -5,19 +5,17 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
-mod support;
-
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::support::wire::{Wire, connect_from};
+use crate::support::{Node, allow_open_files, chatting, lines_of, piping, said_by, undialable};
 use crossbeam_channel::{RecvTimeoutError, Sender, unbounded};
 use hobnob::limits::LINKS_ACCEPTED_MAX;
 use hobnob::wire::record::{Control, Hello, Mode};
 use hobnob::wire::secure::LinkSecurity;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::wire::{Wire, connect_from};
-use support::{Node, allow_open_files, chatting, lines_of, piping, said_by, undialable};
 
 /// How many hubs are killed in a row.
 const KILLED: usize = 7;
