@@ -348,7 +348,8 @@ fn named(peers: &[Peer], tickets: &[&Ticket], contacts: &[Contact]) -> Result<Ve
             hosts.insert(addr.to_string(), None);
         }
     }
-    let of_tickets = tickets.iter().flat_map(|ticket| ticket.addresses.iter().map(|addr| (addr, ticket.host)));
+    let hosts_named = tickets.iter().flat_map(|ticket| &ticket.hosts);
+    let of_tickets = hosts_named.flat_map(|host| host.addresses.iter().map(|addr| (addr, host.id)));
     for (addr, host) in of_tickets {
         hold(&mut hosts, addr, host)?;
     }

@@ -89,7 +89,8 @@
 //! | anchor | one of them to which a link is kept in a large room |
 //! | secret | 32 bytes without which nobody gets a link into a closed room |
 //! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
-//! | ticket | one line with all one needs to join: addresses, room, secret, the host's key |
+//! | ticket | one line with all one needs to join: its hosts, the room, its secret |
+//! | host | a member through whom others join, by a ticket that names its key and its addresses |
 //! | mesh, hub | how the members of a room link: as equals, or all to one, the hub |
 //! | claim, epoch, rank | what a member holds against others' claims to be the hub; how often it was claimed; how much it wants to be it |
 //! | beat | a hub's sign of life |

@@ -630,12 +630,12 @@ pub const LOST_AGAIN_MS: u64 = 3_000;
 /// A file that keeps an identity: 64 digits and some white space. A longer one is damaged.
 pub const KEY_FILE_BYTES_MAX: usize = 256;
 
-/// A ticket or a random key, as a line. The longest ticket has 3,506; a terminal takes lines of up to
+/// A ticket or a random key, as a line. The longest ticket has 3,877; a terminal takes lines of up to
 /// 4,095. A longer one is refused before it is looked at.
 pub const TOKEN_BYTES_MAX: usize = 4_000;
 
-/// Addresses in a ticket: some names, and what a machine in two networks has. Each is dialled. With more a
-/// ticket is not made, and not taken.
+/// Addresses in a ticket, of all its hosts together, so that it names up to eight hosts: some names, and what a
+/// machine in two networks has. Each is dialled. With more a ticket is not made, and not taken.
 pub const TICKET_ADDRESSES_MAX: usize = 8;
 
 /// A file that holds a room key or a ticket: the longest line and some white space. A longer one is refused.

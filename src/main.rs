@@ -23,7 +23,7 @@ use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
-use hobnob::ticket::Ticket;
+use hobnob::ticket::{Host, Ticket};
 use hobnob::wire::record::{Domain, Mode, Nick, Post};
 use hobnob::wire::seal::Chance;
 use hobnob::wire::secure::{LinkSecurity, Psk};
@@ -176,7 +176,7 @@ fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
         return Ok(ExitCode::SUCCESS);
     }
     let host = kept_identity(&args.who)?.id();
-    let ticket = Ticket { addresses: args.addresses.clone(), room, secret, host };
+    let ticket = Ticket { hosts: vec![Host { id: host, addresses: args.addresses.clone() }], room, secret };
     if ticket.secret.is_some() && io::stdout().is_terminal() {
         let _ = writeln!(io::stderr(), "hobnob: whoever has this line can join: pass it on in private");
     }

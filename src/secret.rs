@@ -55,7 +55,7 @@ impl RoomSecret {
 
     /// The line that stands for it in a file.
     pub fn to_line(&self) -> Zeroizing<String> {
-        token::encode(KEY_WORD, self.bytes())
+        token::encode(KEY_WORD, token::VERSION, self.bytes())
     }
 }
 
@@ -116,7 +116,7 @@ impl RoomKey {
             return Err(RoomKeyError::Ticket);
         }
         if is_random(text.trim()) {
-            let bytes = token::decode(KEY_WORD, text.trim()).map_err(RoomKeyError::Key)?;
+            let (_, bytes) = token::decode(KEY_WORD, &[token::VERSION], text.trim()).map_err(RoomKeyError::Key)?;
             let secret = RoomSecret::from_bytes(&bytes).ok_or(RoomKeyError::Key(TokenError::Senseless))?;
             return Ok(RoomKey::Random(secret));
         }

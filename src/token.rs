@@ -1,6 +1,6 @@
 //! One line that people pass on: a word, a version and some bytes, as one run of small letters and digits.
 //!
-//! `WORD 1 LETTERS`, without the spaces: the letters are base32 (RFC 4648, without padding, in small
+//! `WORD VERSION LETTERS`, without the spaces: the version is a digit, the letters are base32 (RFC 4648, without padding, in small
 //! letters) of the count of the bytes (two, big-endian), the bytes, and four more to check them: the first of
 //! BLAKE3 over the word, the version and the bytes. So a line that was cut short or mistyped is told from
 //! one that was not, one double click marks all of it, and no shell, URL or chat changes it.
@@ -23,8 +23,11 @@ pub(crate) const TICKET_WORDS: [&str; 2] = [OPEN_WORD, SECRET_WORD];
 /// What a random room key begins with.
 pub(crate) const KEY_WORD: &str = "hobnobkey";
 
-/// The version that follows the word. No letter of base32 is a 1.
-const VERSION: char = '1';
+/// The version that follows the word: of a room key, and of a ticket with one host.
+pub(crate) const VERSION: char = '1';
+
+/// The version of a ticket with several hosts.
+pub(crate) const SEVERAL_VERSION: char = '2';
 
 /// The bytes that count the others, and those that check them.
 const COUNT_BYTES: usize = 2;
@@ -43,7 +46,7 @@ pub enum TokenError {
     #[error("begins otherwise")]
     Foreign,
     /// Made by a later hobnob.
-    #[error("of version {0}, and this program knows version 1 only")]
+    #[error("of version {0}, which this program does not know: a later hobnob made it")]
     Version(char),
     /// Far longer than any.
     #[error("longer than {TOKEN_BYTES_MAX} bytes")]
@@ -66,33 +69,33 @@ pub enum TokenError {
 }
 
 /// Makes a line.
-pub(crate) fn encode(word: &str, bytes: &[u8]) -> Zeroizing<String> {
+pub(crate) fn encode(word: &str, version: char, bytes: &[u8]) -> Zeroizing<String> {
     let count = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let whole = Zeroizing::new([&count, bytes, &check(word, bytes)].concat());
+    let whole = Zeroizing::new([&count, bytes, &check(word, version, bytes)].concat());
     let mut letters = Zeroizing::new(vec![0; BASE32_NOPAD.encode_len(whole.len())]);
     BASE32_NOPAD.encode_mut(&whole, &mut letters);
     letters.make_ascii_lowercase();
     // Room for all of it from the start: a string that grows leaves copies behind.
     let mut line = Zeroizing::new(String::with_capacity(word.len() + 1 + letters.len()));
     line.push_str(word);
-    line.push(VERSION);
+    line.push(version);
     line.extend(letters.iter().map(|letter| char::from(*letter)));
     line
 }
 
-/// The bytes of a line that begins with this word.
-pub(crate) fn decode(word: &str, line: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+/// The version and the bytes of a line that begins with this word, where the version is one of these.
+pub(crate) fn decode(word: &str, versions: &[char], line: &str) -> Result<(char, Zeroizing<Vec<u8>>), TokenError> {
     if line.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::TooLong);
     }
     let rest = line.strip_prefix(word).ok_or(TokenError::Foreign)?;
     let mut letters = rest.chars();
-    match letters.next() {
-        Some(VERSION) => {}
+    let version = match letters.next() {
+        Some(version) if versions.contains(&version) => version,
         Some(other) if other.is_ascii_digit() => return Err(TokenError::Version(other)),
         Some(_) => return Err(TokenError::Foreign),
         None => return Err(TokenError::Incomplete),
-    }
+    };
     if let Some(letter) = letters.clone().find(|letter| !matches!(letter, 'a'..='z' | '2'..='7')) {
         return Err(TokenError::Letter(letter));
     }
@@ -104,7 +107,9 @@ pub(crate) fn decode(word: &str, line: &str) -> Result<Zeroizing<Vec<u8>>, Token
     match letters.len().cmp(&BASE32_NOPAD.encode_len(COUNT_BYTES + count + CHECK_BYTES)) {
         std::cmp::Ordering::Less => Err(TokenError::Incomplete),
         std::cmp::Ordering::Greater => Err(TokenError::Surplus),
-        std::cmp::Ordering::Equal => checked(word, &decode_letters(&letters)?, count),
+        std::cmp::Ordering::Equal => {
+            checked(word, version, &decode_letters(&letters)?, count).map(|bytes| (version, bytes))
+        }
     }
 }
 
@@ -116,18 +121,18 @@ fn decode_letters(letters: &[u8]) -> Result<Zeroizing<Vec<u8>>, TokenError> {
 }
 
 /// What stands between the count and the check, if that fits.
-fn checked(word: &str, whole: &[u8], count: usize) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+fn checked(word: &str, version: char, whole: &[u8], count: usize) -> Result<Zeroizing<Vec<u8>>, TokenError> {
     let bytes = whole.get(COUNT_BYTES..COUNT_BYTES + count).ok_or(TokenError::Incomplete)?;
     let told = whole.get(COUNT_BYTES + count..).ok_or(TokenError::Incomplete)?;
-    if told != check(word, bytes) {
+    if told != check(word, version, bytes) {
         return Err(TokenError::Mistyped);
     }
     Ok(Zeroizing::new(bytes.to_vec()))
 }
 
-fn check(word: &str, bytes: &[u8]) -> [u8; CHECK_BYTES] {
+fn check(word: &str, version: char, bytes: &[u8]) -> [u8; CHECK_BYTES] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(word.as_bytes()).update(&[VERSION as u8]).update(bytes);
+    hasher.update(word.as_bytes()).update(version.encode_utf8(&mut [0; 4]).as_bytes()).update(bytes);
     let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
     [a, b, c, d]
 }

@@ -14,7 +14,7 @@ use crate::addr::PeerAddr;
 use crate::limits::TICKET_ADDRESSES_MAX;
 use crate::room::event::Status;
 use crate::secret::RoomSecret;
-use crate::ticket::Ticket;
+use crate::ticket::{Host, Ticket};
 
 /// Why there is nothing to invite with. Nothing is shown but this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -35,12 +35,8 @@ pub fn ticket(status: &Status, secret: Option<&RoomSecret>, machine: &[IpAddr]) 
         return Err(InviteError::Nowhere);
     }
     let peer_addr = |addr: &SocketAddr| PeerAddr { host: addr.ip().to_canonical().to_string(), port: addr.port() };
-    Ok(Ticket {
-        addresses: addresses.iter().map(peer_addr).collect(),
-        room: status.room.clone(),
-        secret: secret.cloned(),
-        host: status.me.id,
-    })
+    let host = Host { id: status.me.id, addresses: addresses.iter().map(peer_addr).collect() };
+    Ok(Ticket { hosts: vec![host], room: status.room.clone(), secret: secret.cloned() })
 }
 
 /// Where a node that listens at all addresses is reached: at those that its links have shown, and at

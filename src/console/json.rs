@@ -15,7 +15,7 @@ use crate::history::query::Found;
 use crate::identity::Id;
 use crate::known::Changed;
 use crate::room::event::{Event, HubStatus, LinkStatus, Member, Peer, Person, Recovered, Status, Whisper};
-use crate::ticket::Ticket;
+use crate::ticket::{Host, Ticket};
 use crate::wire::record::{Body, FeedId, Post};
 
 /// Writes an event, where it has a JSON form; of a message it says whether it has the nick that is looked for.
@@ -106,12 +106,14 @@ pub fn push_recalled(found: &Found, me: Id, out: &mut String) {
 
 /// Writes the answer to `/invite`.
 pub fn push_ticket(ticket: &Ticket, out: &mut String) {
-    let addresses: Vec<String> = ticket.addresses.iter().map(ToString::to_string).collect();
+    let host = |host: &Host| {
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        json!({ "id": host.id, "addresses": addresses })
+    };
     let fields = json!({
         "ticket": *ticket.to_line(),
         "room": ticket.room,
-        "addresses": addresses,
-        "host": ticket.host,
+        "hosts": ticket.hosts.iter().map(host).collect::<Vec<_>>(),
         "secret": ticket.secret.is_some(),
     });
     push("ticket", &fields, out);

@@ -14,7 +14,7 @@ use curve25519_dalek::MontgomeryPoint;
 use hobnob::identity::Identity;
 use hobnob::limits;
 use hobnob::secret::{RoomKey, RoomSecret};
-use hobnob::ticket::Ticket;
+use hobnob::ticket::{Host, Ticket};
 use hobnob::wire::Frame;
 use hobnob::wire::end::End;
 use hobnob::wire::frame::{EXIT_END, Ending, FrameBuffer, MESSAGE_END};
@@ -455,12 +455,16 @@ fn the_worked_secrets_and_tickets_add_up() {
     let passphrase = RoomKey::parse(b"correct horse battery staple").expect("a passphrase");
     let secret = RoomSecret::from_bytes(&link().hash);
     let addresses = ["ada.example:4646", "[2001:db8::7]:9000"].map(|addr| addr.parse().expect("an address")).into();
-    let open = Ticket { addresses, room: ROOM.to_owned(), secret: None, host: ada().id() };
+    let ada = Host { id: ada().id(), addresses };
+    let bob = Host { id: bob().id(), addresses: vec!["bob.example:4646".parse().expect("an address")] };
+    let open = Ticket { hosts: vec![ada.clone()], room: ROOM.to_owned(), secret: None };
+    let several = Ticket { hosts: vec![ada, bob], ..open.clone() };
     check_block("worked-salt", salt.to_hex().as_str(), &mut wrong);
     check_block("worked-secret", &hex::encode(passphrase.secret(ROOM).bytes()), &mut wrong);
     check_block("worked-room-key", &secret.as_ref().expect("32 bytes").to_line(), &mut wrong);
     check_block("worked-ticket", &open.to_line(), &mut wrong);
     check_block("worked-ticket-secret", &Ticket { secret, ..open }.to_line(), &mut wrong);
+    check_block("worked-ticket-several", &several.to_line(), &mut wrong);
     assert!(wrong.is_empty(), "these belong on the page:\n{wrong}");
 }
 

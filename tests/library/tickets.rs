@@ -12,8 +12,8 @@ use hobnob::console::invite::{self, InviteError};
 use hobnob::identity::{Id, Identity};
 use hobnob::limits::{HOST_BYTES_MAX, ROOM_NAME_BYTES_MAX, TICKET_ADDRESSES_MAX, TOKEN_BYTES_MAX};
 use hobnob::room::event::{Person, Status};
-use hobnob::secret::RoomSecret;
-use hobnob::ticket::Ticket;
+use hobnob::secret::{RoomKey, RoomKeyError, RoomSecret};
+use hobnob::ticket::{Host, HostsError, Ticket};
 use hobnob::token::TokenError;
 use hobnob::wire::record::Nick;
 use proptest::prelude::*;
@@ -23,12 +23,25 @@ fn addr(host: &str, port: u16) -> PeerAddr {
 }
 
 fn host() -> Id {
-    Identity::from_seed(&[1; 32]).id()
+    host_of(1)
+}
+
+fn host_of(seed: u8) -> Id {
+    Identity::from_seed(&[seed; 32]).id()
 }
 
 fn open_ticket() -> Ticket {
-    let addresses = vec![addr("alice.example", 4646), addr("2001:db8::7", 9000)];
-    Ticket { addresses, room: "tea".to_owned(), secret: None, host: host() }
+    to_hosts([vec![addr("alice.example", 4646), addr("2001:db8::7", 9000)]])
+}
+
+/// To the room tea, through hosts with these addresses, the first of which is `host`.
+fn to_hosts(addresses: impl IntoIterator<Item = Vec<PeerAddr>>) -> Ticket {
+    let hosts = (1..).zip(addresses).map(|(seed, addresses)| Host { id: host_of(seed), addresses });
+    Ticket { hosts: hosts.collect(), room: "tea".to_owned(), secret: None }
+}
+
+fn several_hosts() -> Ticket {
+    to_hosts([vec![addr("alice.example", 4646)], vec![addr("2001:db8::7", 9000), addr("bob.example", 1)]])
 }
 
 fn secret_ticket() -> Ticket {
@@ -37,10 +50,14 @@ fn secret_ticket() -> Ticket {
 
 /// A line as the protocol page says it is made.
 fn line_of(word: &str, bytes: &[u8]) -> String {
-    let check = blake3::hash(&[word.as_bytes(), b"1", bytes].concat());
+    line_of_version("1", word, bytes)
+}
+
+fn line_of_version(version: &str, word: &str, bytes: &[u8]) -> String {
+    let check = blake3::hash(&[word.as_bytes(), version.as_bytes(), bytes].concat());
     let count = u16::try_from(bytes.len()).unwrap().to_be_bytes();
     let whole = [&count, bytes, check.as_bytes().get(..4).unwrap()].concat();
-    format!("{word}1{}", BASE32_NOPAD.encode(&whole).to_lowercase())
+    format!("{word}{version}{}", BASE32_NOPAD.encode(&whole).to_lowercase())
 }
 
 fn text(text: &str) -> Vec<u8> {
@@ -53,7 +70,7 @@ fn parse(line: &str) -> Result<Ticket, TokenError> {
 
 #[test]
 fn a_ticket_comes_back_from_its_line() {
-    for ticket in [open_ticket(), secret_ticket()] {
+    for ticket in [open_ticket(), secret_ticket(), several_hosts()] {
         assert_eq!(parse(&ticket.to_line()), Ok(ticket));
     }
 }
@@ -65,6 +82,18 @@ fn a_line_is_made_as_the_protocol_page_says() {
     assert_eq!(*open_ticket().to_line(), line_of("hobnob", &open));
     let secret = [host().0.as_slice(), &[7; 32], &rest].concat();
     assert_eq!(*secret_ticket().to_line(), line_of("hobnobsecret", &secret));
+}
+
+#[test]
+fn a_line_with_several_hosts_is_made_as_the_protocol_page_says() {
+    let alice = [host().0.to_vec(), vec![1], vec![0x12, 0x26], text("alice.example")].concat();
+    let far = [vec![0x23, 0x28], text("2001:db8::7")].concat();
+    let bob = [host_of(2).0.to_vec(), vec![2], far, vec![0, 1], text("bob.example")].concat();
+    let open = [text("tea"), alice, bob].concat();
+    assert_eq!(*several_hosts().to_line(), line_of_version("2", "hobnob", &open));
+    let secret = Ticket { secret: RoomSecret::from_bytes(&[7; 32]), ..several_hosts() };
+    assert_eq!(*secret.to_line(), line_of_version("2", "hobnobsecret", &[vec![7; 32], open].concat()));
+    assert!(Ticket::is_secret_within(&secret.to_line()) && Ticket::is_meant(&several_hosts().to_line()));
 }
 
 #[test]
@@ -102,9 +131,9 @@ fn a_host_is_not_taken_for_a_ticket() {
 
 #[test]
 fn a_line_that_was_cut_short_or_goes_on_is_refused_as_such() {
-    for ticket in [open_ticket(), secret_ticket()] {
+    for ticket in [open_ticket(), secret_ticket(), several_hosts()] {
         let line = ticket.to_line();
-        let word = line.find('1').unwrap();
+        let word = line.find(|letter: char| letter.is_ascii_digit()).unwrap();
         for end in word + 1..line.len() {
             assert_eq!(parse(line.get(..end).unwrap()), Err(TokenError::Incomplete), "{end}");
         }
@@ -137,8 +166,15 @@ fn a_line_with_a_wrong_letter_is_refused() {
 #[test]
 fn another_version_and_another_word_are_told_apart() {
     for line in [open_ticket().to_line(), secret_ticket().to_line()] {
-        assert_eq!(parse(&line.replacen('1', "2", 1)), Err(TokenError::Version('2')));
+        assert_eq!(parse(&line.replacen('1', "3", 1)), Err(TokenError::Version('3')));
+        assert_eq!(parse(&line.replacen('1', "2", 1)), Err(TokenError::Mistyped), "the version is checked, too");
     }
+    let key = RoomSecret::from_bytes(&[7; 32]).unwrap().to_line().replacen('1', "2", 1);
+    assert_eq!(
+        RoomKey::parse(key.as_bytes()),
+        Err(RoomKeyError::Key(TokenError::Version('2'))),
+        "tickets alone have it"
+    );
     // The word is checked, too: a secret cannot be passed off as something else.
     let line = secret_ticket().to_line();
     assert_eq!(parse(&line.replacen("hobnobsecret", "hobnob", 1)), Err(TokenError::Mistyped));
@@ -151,19 +187,51 @@ fn another_version_and_another_word_are_told_apart() {
 
 #[test]
 fn a_ticket_holds_as_much_as_its_bounds_say_and_no_more() {
-    let longest = |count| Ticket {
-        addresses: vec![addr(&"h".repeat(HOST_BYTES_MAX), 65_535); count],
+    let far = |number: usize| addr(&"h".repeat(HOST_BYTES_MAX), 65_535 - u16::try_from(number).unwrap());
+    let longest = Ticket {
         room: "r".repeat(ROOM_NAME_BYTES_MAX),
-        ..secret_ticket()
+        secret: RoomSecret::from_bytes(&[7; 32]),
+        ..to_hosts((0..TICKET_ADDRESSES_MAX).map(|number| vec![far(number)]))
     };
-    let line = longest(TICKET_ADDRESSES_MAX).to_line();
-    assert_eq!(line.len(), 3_506, "limits.rs counts it");
-    assert_eq!(parse(&line), Ok(longest(TICKET_ADDRESSES_MAX)));
-    assert_eq!(parse(&longest(0).to_line()), Err(TokenError::Senseless));
-    let short = |count| Ticket { addresses: vec![addr("h", 1); count], ..open_ticket() };
-    assert_eq!(parse(&short(TICKET_ADDRESSES_MAX).to_line()), Ok(short(TICKET_ADDRESSES_MAX)));
-    assert_eq!(parse(&short(TICKET_ADDRESSES_MAX + 1).to_line()), Err(TokenError::Senseless));
+    let line = longest.to_line();
+    assert_eq!(line.len(), 3_877, "limits.rs counts it");
+    assert_eq!(parse(&line), Ok(longest));
+    let near = |count: usize| (1..=count).map(|port| addr("h", u16::try_from(port).unwrap())).collect::<Vec<_>>();
+    let alone = |count| to_hosts([near(count)]);
+    let each = |count| to_hosts(near(count).into_iter().map(|addr| vec![addr]));
+    for ticket in [alone(TICKET_ADDRESSES_MAX), each(TICKET_ADDRESSES_MAX)] {
+        assert_eq!(ticket.check_hosts(), Ok(()));
+        assert_eq!(parse(&ticket.to_line()), Ok(ticket));
+    }
+    for ticket in [alone(TICKET_ADDRESSES_MAX + 1), each(TICKET_ADDRESSES_MAX + 1)] {
+        assert_eq!(ticket.check_hosts(), Err(HostsError::TooMany));
+        assert_eq!(parse(&ticket.to_line()), Err(TokenError::Senseless));
+    }
     assert_eq!(parse(&"h".repeat(TOKEN_BYTES_MAX + 1)), Err(TokenError::TooLong));
+}
+
+#[test]
+fn hosts_that_make_no_sense_make_no_ticket_and_are_taken_from_none() {
+    let (here, there) = (addr("a", 1), addr("b", 2));
+    let zoned = addr("fe80::1%eth0", 1);
+    let same_key = Host { id: host(), addresses: vec![there.clone()] };
+    let twice = Ticket { hosts: [to_hosts([vec![here.clone()]]).hosts, vec![same_key]].concat(), ..open_ticket() };
+    let cases = [
+        (to_hosts([vec![]]), HostsError::Nowhere),
+        (to_hosts([vec![here.clone()], vec![]]), HostsError::Nowhere),
+        (twice, HostsError::KeyTwice(host())),
+        (to_hosts([vec![here.clone(), here.clone()]]), HostsError::AddressTwice(here.clone())),
+        (to_hosts([vec![here.clone()], vec![there, here.clone()]]), HostsError::AddressTwice(here.clone())),
+        (to_hosts([vec![zoned.clone()]]), HostsError::Zone(zoned)),
+    ];
+    for (ticket, wrong) in cases {
+        assert_eq!(ticket.check_hosts(), Err(wrong.clone()));
+        assert_eq!(parse(&ticket.to_line()), Err(TokenError::Senseless), "{wrong}");
+    }
+    assert_eq!(to_hosts([]).check_hosts(), Err(HostsError::Nowhere));
+    // One host has one form.
+    let one = [text("tea"), host().0.to_vec(), vec![1, 0, 1], text("a")].concat();
+    assert_eq!(parse(&line_of_version("2", "hobnob", &one)), Err(TokenError::Senseless));
 }
 
 #[test]
@@ -228,7 +296,7 @@ fn an_invitation_names_where_others_reach_this_node() {
         ["127.0.0.1", "10.0.0.5", "fe80::1", "2001:db8::5", "::1", "169.254.3.4"].map(|ip| ip.parse().unwrap()).into();
     let reached = |listening, shown: &[&str], machine: &[IpAddr]| {
         let ticket = invite::ticket(&status(Some(listening), shown), None, machine)?;
-        Ok(ticket.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        Ok(ticket.hosts[0].addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
     };
     assert_eq!(reached("192.0.2.1:9", &["10.0.0.5:9"], &machine), Ok("192.0.2.1:9".to_owned()), "it is bound there");
     assert_eq!(reached("0.0.0.0:9", &[], &machine), Ok("10.0.0.5:9".to_owned()));
@@ -239,34 +307,39 @@ fn an_invitation_names_where_others_reach_this_node() {
     assert_eq!(reached("0.0.0.0:9", &[], &[]), Err(InviteError::Nowhere));
     let many: Vec<IpAddr> = (1..=20).map(|last| IpAddr::from([10, 0, 0, last])).collect();
     let ticket = invite::ticket(&status(Some("0.0.0.0:9"), &[]), None, &many).unwrap();
-    assert_eq!(ticket.addresses.len(), TICKET_ADDRESSES_MAX);
+    assert_eq!(ticket.hosts[0].addresses.len(), TICKET_ADDRESSES_MAX);
     assert_eq!(invite::ticket(&status(None, &[]), None, &machine), Err(InviteError::Closed));
 }
 
 proptest! {
     #[test]
     fn any_ticket_comes_back(
-        hosts in prop::collection::vec(("[a-z0-9.-]{1,40}", 1_u16..), 1..=TICKET_ADDRESSES_MAX),
+        addresses in prop::collection::btree_set(("[a-z0-9.-]{1,40}", 1_u16..), 1..=TICKET_ADDRESSES_MAX),
         room in "[^\\p{Cc}]{1,16}",
         secret in any::<Option<[u8; 32]>>(),
-        host in any::<[u8; 32]>(),
+        count in 1..=TICKET_ADDRESSES_MAX,
     ) {
-        let addresses = hosts.iter().map(|(host, port)| addr(host, *port)).collect();
+        let addresses: Vec<PeerAddr> = addresses.iter().map(|(host, port)| addr(host, *port)).collect();
+        let hosts = addresses.chunks(addresses.len().div_ceil(count)).map(<[PeerAddr]>::to_vec);
         let secret = secret.and_then(|bytes| RoomSecret::from_bytes(&bytes));
-        let ticket = Ticket { addresses, room, secret, host: Id(host) };
+        let ticket = Ticket { room, secret, ..to_hosts(hosts) };
         prop_assert_eq!(parse(&ticket.to_line()), Ok(ticket));
     }
 
     #[test]
-    fn what_is_taken_is_what_is_written(bytes in prop::collection::vec(any::<u8>(), 0..200), secret in any::<bool>()) {
-        let line = line_of(if secret { "hobnobsecret" } else { "hobnob" }, &bytes);
+    fn what_is_taken_is_what_is_written(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        secret in any::<bool>(),
+        version in "[12]",
+    ) {
+        let line = line_of_version(&version, if secret { "hobnobsecret" } else { "hobnob" }, &bytes);
         if let Ok(ticket) = parse(&line) {
             prop_assert_eq!(&*ticket.to_line(), &line);
         }
     }
 
     #[test]
-    fn any_text_is_taken_or_refused(text in "(hobnob|hobnobsecret)?1?\\PC{0,200}") {
+    fn any_text_is_taken_or_refused(text in "(hobnob|hobnobsecret)?[12]?\\PC{0,200}") {
         if let Ok(ticket) = parse(&text) {
             prop_assert_eq!(&*ticket.to_line(), &text);
         }

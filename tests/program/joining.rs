@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use crate::support::{Node, PATIENCE, chatting, hobnob, piping};
 use hobnob::identity::{Id, Identity};
 use hobnob::secret::{RoomKey, RoomSecret};
-use hobnob::ticket::Ticket;
+use hobnob::ticket::{Host, Ticket};
 use rexpect::reader::Options;
 use rexpect::session::spawn_with_options;
 use tempfile::TempDir;
@@ -35,8 +35,15 @@ fn set_mode(path: impl Into<PathBuf>, mode: u32) {
 /// A ticket to a running node.
 fn ticket_to(node: &Node, room: &str, secret: Option<RoomSecret>) -> Ticket {
     let addresses = vec![node.addr().parse().expect("an address")];
-    let host = Id::from_hex(node.id().as_bytes()).expect("an id");
-    Ticket { addresses, room: room.to_owned(), secret, host }
+    let host = Host { id: Id::from_hex(node.id().as_bytes()).expect("an id"), addresses };
+    Ticket { hosts: vec![host], room: room.to_owned(), secret }
+}
+
+/// A ticket to a host that does not run.
+fn ticket_of(seed: u8, secret: Option<RoomSecret>) -> Ticket {
+    let addresses = vec!["127.0.0.1:1".parse().expect("an address")];
+    let host = Host { id: Identity::from_seed(&[seed; 32]).id(), addresses };
+    Ticket { hosts: vec![host], room: "tea".to_owned(), secret }
 }
 
 fn secret() -> RoomSecret {
@@ -168,7 +175,8 @@ fn a_ticket_comes_by_variable_by_pipe_and_open_as_a_peer() {
 fn another_host_at_the_address_of_a_ticket_is_refused() {
     let alice = chatting("alice", &[]);
     let other = Identity::from_seed(&[1; 32]).id();
-    let ticket = Ticket { host: other, ..ticket_to(&alice, "lobby", None) };
+    let mut ticket = ticket_to(&alice, "lobby", None);
+    ticket.hosts[0].id = other;
     let mut bob = piping("bob", &[&ticket.to_line()]);
     bob.say("for somebody else's eyes");
     bob.end_input();
@@ -184,10 +192,32 @@ fn another_host_at_the_address_of_a_ticket_is_refused() {
 fn one_right_address_of_a_ticket_is_enough() {
     let (alice, eve) = (chatting("alice", &[]), chatting("eve", &[]));
     let mut ticket = ticket_to(&alice, "lobby", None);
-    ticket.addresses.insert(0, eve.addr().parse().expect("an address"));
+    ticket.hosts[0].addresses.insert(0, eve.addr().parse().expect("an address"));
     let (code, told) = says(piping("bob", &[&ticket.to_line()]), "hello");
     assert_eq!(code, 0, "{told}");
     alice.wait_for_said("bob", &["hello".to_owned()]);
+}
+
+#[test]
+fn a_dialler_tries_all_hosts_of_a_ticket_and_takes_each_by_its_own_key() {
+    let (alice, eve) = (chatting("alice", &[]), chatting("eve", &[]));
+    // Nobody listens at the first, and another than the second answers.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let host = |seed, addr: String| Host {
+        id: Identity::from_seed(&[seed; 32]).id(),
+        addresses: vec![addr.parse().expect("an address")],
+    };
+    let dead = [host(1, free.expect("a free port").to_string()), host(2, eve.addr())];
+    let mut ticket = ticket_to(&alice, "lobby", None);
+    let alone = Ticket { hosts: dead.to_vec(), ..ticket.clone() };
+    ticket.hosts.splice(0..0, dead);
+    let (code, told) = says(piping("bob", &[&ticket.to_line()]), "hello");
+    assert_eq!(code, 0, "{told}");
+    alice.wait_for_said("bob", &["hello".to_owned()]);
+    let (code, told) = says(piping("carol", &["--wait", "1", &alone.to_line()]), "hello");
+    assert_ne!(code, 0, "{told}");
+    let events = eve.finish();
+    assert!(!events.iter().any(|event| event["event"] == "joined" || event["event"] == "say"), "{events:?}");
 }
 
 #[test]
@@ -202,13 +232,13 @@ fn invite_makes_a_ticket_that_opens_the_room() {
         let ticket: Ticket = line.parse().expect("a ticket");
         let key = RoomKey::parse(WORDS.as_bytes()).expect("a passphrase");
         assert_eq!((ticket.room.as_str(), ticket.secret.as_ref()), ("tea", Some(&key.secret("tea"))));
-        assert_eq!(ticket.host.to_string(), alice.id());
+        assert_eq!(ticket.hosts[0].id.to_string(), alice.id());
         assert_eq!(
-            (&event["secret"], &event["host"], &event["room"]),
+            (&event["secret"], &event["hosts"][0]["id"], &event["room"]),
             (&true.into(), &alice.id().into(), &"tea".into())
         );
         let port = alice.addr().rsplit_once(':').expect("a port").1.to_owned();
-        assert!(ticket.addresses.iter().all(|addr| addr.port.to_string() == port && addr.host != "0.0.0.0"));
+        assert!(ticket.hosts[0].addresses.iter().all(|addr| addr.port.to_string() == port && addr.host != "0.0.0.0"));
         let bob = start("bob", &[], |command| {
             command.env("HOBNOB_TICKET", line);
         });
@@ -240,12 +270,7 @@ fn who_cannot_be_dialled_invites_nobody() {
 
 #[test]
 fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
-    let ticket = Ticket {
-        addresses: vec!["127.0.0.1:1".parse().expect("an address")],
-        room: "tea".to_owned(),
-        secret: Some(secret()),
-        host: Identity::from_seed(&[1; 32]).id(),
-    };
+    let ticket = ticket_of(1, Some(secret()));
     let (line, key) = (ticket.to_line(), secret().to_line());
     let (assigned, shouted) = (format!("--ticket={}", *line), line.to_uppercase());
     let forms: [&[&str]; 8] = [
@@ -285,12 +310,10 @@ fn what_makes_no_sense_together_is_code_2_and_says_what_to_do() {
         set_mode(&path, mode);
         path.to_str().expect("text").to_owned()
     };
-    let host = Identity::from_seed(&[1; 32]).id();
-    let addresses = vec!["127.0.0.1:1".parse().expect("an address")];
-    let ticket = Ticket { addresses, room: "tea".to_owned(), secret: Some(secret()), host };
+    let ticket = ticket_of(1, Some(secret()));
     let open = Ticket { secret: None, ..ticket.clone() };
     let elsewhere = Ticket { room: "coffee".to_owned(), ..open.clone() }.to_line();
-    let other_host = Ticket { host: Identity::from_seed(&[2; 32]).id(), ..open.clone() }.to_line();
+    let other_host = ticket_of(2, None).to_line();
     let (line, open) = (ticket.to_line(), open.to_line());
     let (words, weak) = (file("words", WORDS, 0o600), file("weak", "short", 0o600));
     let (exposed, empty) = (file("exposed", WORDS, 0o644), file("empty", "\n", 0o600));

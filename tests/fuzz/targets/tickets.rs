@@ -5,7 +5,7 @@
 
 use hobnob::addr::PeerAddr;
 use hobnob::secret::{RoomKey, RoomSecret};
-use hobnob::ticket::Ticket;
+use hobnob::ticket::{Host, Ticket};
 
 use super::Bytes;
 
@@ -16,7 +16,8 @@ pub(crate) fn run(data: &[u8]) {
         1 => addr(&String::from_utf8_lossy(input.0)),
         2 => {
             let word = input.pick(&["hobnob", "hobnobsecret", "hobnobkey"]);
-            let line = line_of(word, input.0);
+            let version = input.pick(&["1", "2"]);
+            let line = line_of(word, version, input.0);
             text(&line);
         }
         3 => key(input.0),
@@ -29,7 +30,7 @@ fn text(text: &str) {
         assert_eq!(*ticket.to_line(), text, "one ticket, one line");
         assert!(Ticket::is_meant(text));
         assert!(ticket.secret.is_none() || Ticket::is_secret_within(text), "a secret is seen");
-        for addr in &ticket.addresses {
+        for addr in ticket.hosts.iter().flat_map(|host| &host.addresses) {
             self::addr(&addr.to_string());
         }
     }
@@ -57,32 +58,37 @@ fn key(bytes: &[u8]) {
 }
 
 /// A line that holds these bytes, as the protocol's page says.
-fn line_of(word: &str, bytes: &[u8]) -> String {
+fn line_of(word: &str, version: &str, bytes: &[u8]) -> String {
     let count = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let check = blake3::hash(&[word.as_bytes(), b"1", bytes].concat());
+    let check = blake3::hash(&[word.as_bytes(), version.as_bytes(), bytes].concat());
     let letters = data_encoding::BASE32_NOPAD.encode(&[&count, bytes, &check.as_bytes()[..4]].concat());
-    format!("{word}1{}", letters.to_ascii_lowercase())
+    format!("{word}{version}{}", letters.to_ascii_lowercase())
 }
 
 /// A ticket of any parts goes there and back, and with one letter changed it does not.
 fn whole(input: &mut Bytes<'_>) {
-    let host = super::identity(input.byte()).id();
     let secret = (input.byte() % 2 == 1).then(|| RoomSecret::from_bytes(&[input.byte(); 32]).expect("32 bytes"));
     let (at, change) = (input.below(256) * 16 + input.below(16), input.byte() % 31 + 1);
     let room = String::from_utf8_lossy(input.chunk()).into_owned();
-    let mut addresses = Vec::new();
+    let mut hosts: Vec<Host> = Vec::new();
     while !input.is_empty() {
-        if let Ok(addr) = String::from_utf8_lossy(input.chunk()).parse::<PeerAddr>() {
-            addresses.push(addr);
+        let host = input.byte();
+        let Ok(addr) = String::from_utf8_lossy(input.chunk()).parse::<PeerAddr>() else { continue };
+        match hosts.last_mut().filter(|_| host % 2 == 0) {
+            Some(last) => last.addresses.push(addr),
+            None => hosts.push(Host { id: super::identity(host).id(), addresses: vec![addr] }),
         }
     }
-    let is_possible = hobnob::wire::record::check_room_name(&room).is_ok()
-        && (1..=hobnob::limits::TICKET_ADDRESSES_MAX).contains(&addresses.len());
-    let ticket = Ticket { addresses, room, secret, host };
-    if !is_possible {
+    let is_room = hobnob::wire::record::check_room_name(&room).is_ok();
+    let ticket = Ticket { hosts, room, secret };
+    if !is_room {
         return;
     }
     let line = ticket.to_line();
+    if ticket.check_hosts().is_err() {
+        assert!(line.parse::<Ticket>().is_err(), "{line:?} names hosts that make no sense");
+        return;
+    }
     assert_eq!(line.parse::<Ticket>().as_ref(), Ok(&ticket));
     let mut damaged = line.as_bytes().to_vec();
     let place = at % damaged.len();
