@@ -74,7 +74,7 @@ fn whole(input: &mut Bytes<'_>) {
     while !input.is_empty() {
         let host = input.byte();
         let Ok(addr) = String::from_utf8_lossy(input.chunk()).parse::<PeerAddr>() else { continue };
-        match hosts.last_mut().filter(|_| host % 2 == 0) {
+        match hosts.last_mut().filter(|_| host.is_multiple_of(2)) {
             Some(last) => last.addresses.push(addr),
             None => hosts.push(Host { id: super::identity(host).id(), addresses: vec![addr] }),
         }
