@@ -100,6 +100,8 @@ impl Room {
                     frames.push(frame);
                 }
             }
+            // Before anything else: of feeds of one post each is finished by its first step.
+            state.lagging |= state.outbox_is_full();
             if next == kept.have + 1 {
                 state.outgoing.remove(&feed);
                 break;
@@ -107,9 +109,6 @@ impl Room {
             state.outgoing.insert(feed, Outgoing::Open { cursor: next });
             if next > kept.have {
                 break;
-            }
-            if state.outbox_is_full() {
-                state.lagging = true;
             }
         }
         sent

@@ -2,7 +2,7 @@
 
 use hobnob::limits::{FRAME_BYTES_MAX, OUTBOX_BYTES_MAX, SERVE_BYTES};
 use hobnob::room::{Input, LinkId};
-use hobnob::wire::record::Draft;
+use hobnob::wire::record::{Control, Draft};
 
 use super::hand::{Author, Hand, Sent, Two, anybody, config, says, two};
 
@@ -127,4 +127,51 @@ fn what_is_served_in_turn_is_whole() {
         bob.input(Input::Drained { link: slow, bytes: drained });
     }
     assert_eq!(got, [40, 40]);
+}
+
+/// A peer that has nothing, and asks for all there is.
+fn newcomer(bob: &mut Hand, index: u64) -> LinkId {
+    let peer = anybody(1_000_000 + index);
+    let link = bob.connect(None, "10.0.0.2:5000");
+    bob.stuck.insert(link);
+    bob.control(link, Control::Hello(peer.hello()));
+    bob.control(link, Control::All {});
+    bob.control(link, Control::Done {});
+    link
+}
+
+/// What a newcomer is sent, by a socket that takes it in pieces: how many posts.
+fn posts_taken(bob: &mut Hand, link: LinkId) -> usize {
+    let mut posts = 0;
+    loop {
+        let sent = bob.take_sent().into_iter().filter(|(to, _)| *to == link).map(|(_, frame)| frame.len());
+        let (count, bytes) = sent.fold((0, 0), |(count, bytes), frame| (count + 1, bytes + frame));
+        if count == 0 || bob.is_closed(link).is_some() {
+            return posts;
+        }
+        posts += count;
+        bob.input(Input::Drained { link, bytes });
+    }
+}
+
+/// A feed of one post was finished before anybody looked whether the outbox was full: from 3,200 of them on newcomers were
+/// sent all at once, and cut as slow readers.
+#[test]
+fn thousands_of_sessions_of_one_post_each_reach_every_newcomer() {
+    let mut bob = Hand::new(config(1));
+    let bringers = [Author::new(2, "alice"), Author::new(3, "carol")];
+    let bringers = bringers.map(|bringer| bob.level_link(&bringer));
+    for index in 0..8_000 {
+        let bringer = bringers[usize::from(index % 2 == 0)];
+        bob.post(bringer, &anybody(index).join());
+        if index == 3_999 || index == 7_999 {
+            let count = bob.room.view().have.len();
+            for index in 0..5 {
+                let link = newcomer(&mut bob, index);
+                let posts = posts_taken(&mut bob, link);
+                assert_eq!(bob.is_closed(link), None, "with {count} sessions, after {posts} posts");
+                assert!(posts >= count, "{posts} of {count}");
+            }
+        }
+    }
 }
