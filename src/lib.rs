@@ -123,7 +123,7 @@
 //!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
-//!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts, and its end), `watch` (who
+//!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts), `ending` (how its run ends), `watch` (who
 //!    vanished), `away` (who says that nobody sits there), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
 //!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for), `whisper` (what is private; in it `talk`, what waits for one reader, `hearing`, how
 //!    far others' streams were shown, `way`, which link leads there and what a relay does, `letters`, what outlives a run, `probe`); and the state they work on, `log`, `links`, `roster`, `overlay`

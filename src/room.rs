@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `completion` (the first catch-up), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts, and its end), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts), `ending` (how its run ends), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,7 @@ mod bucket;
 mod completion;
 mod door;
 mod election;
+mod ending;
 pub mod event;
 mod feeds;
 mod flood;
@@ -126,7 +127,7 @@ pub struct Room {
     /// Authors with two posts under one number.
     forked: BTreeSet<Id>,
     completion: completion::Completion,
-    ending: own::Ending,
+    ending: ending::Ending,
     /// How many says were posted.
     said: u64,
     /// And how often to somebody alone.
@@ -193,7 +194,7 @@ impl Room {
             lost_at: None,
             forked: BTreeSet::new(),
             completion: completion::Completion::default(),
-            ending: own::Ending::Open,
+            ending: ending::Ending::Open,
             said: 0,
             whispered: 0,
             held: BTreeSet::new(),
@@ -250,7 +251,7 @@ impl Room {
     /// Whether piped text may be taken now.
     pub fn may_say(&mut self) -> bool {
         // What is said is shown here, too: this node's own reader counts like any other.
-        matches!(self.ending, own::Ending::Open)
+        matches!(self.ending, ending::Ending::Open)
             && !self.is_behind()
             && self.may_obey()
             && (!self.whispers.is_pipe() || self.may_whisper())

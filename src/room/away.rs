@@ -7,8 +7,8 @@
 use crate::limits::AWAY_JOINS;
 
 use super::bucket::Bucket;
+use super::ending::Ending;
 use super::event::{Event, Person};
-use super::own::Ending;
 use super::session::Session;
 use super::{Output, Room};
 
