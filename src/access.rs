@@ -14,17 +14,22 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::addr::PeerAddr;
-use crate::args::{Args, HistoryArgs, Peer, Place, TicketArgs};
+use crate::args::{Args, HistoryArgs, Peer, Place};
 use crate::contacts::{self, Contact, contacts_path};
+use crate::daemon::AnsweringError;
 use crate::identity::{Id, IdentityError};
 use crate::limits::{PASSPHRASE_CHARS_STRONG, SECRET_FILE_BYTES_MAX};
 use crate::lines::LinesError;
-use crate::private::{self, Fault, FileError};
+use crate::private::{self, FileError};
 use crate::room::Named;
 use crate::room::names::{Names, start_of};
 use crate::secret::{RoomKey, RoomKeyError, RoomSecret};
-use crate::ticket::Ticket;
+use crate::ticket::{HostsError, Ticket};
 use crate::token::TokenError;
+
+mod offer;
+
+pub use offer::{Offer, offer, write_to};
 
 /// A room where nothing else is said.
 const ROOM_DEFAULT: &str = "lobby";
@@ -72,9 +77,29 @@ pub enum AccessError {
         /// What is wrong.
         error: RoomKeyError,
     },
-    /// The file with the ticket could not be read, or not be trusted.
+    /// The file with the ticket could not be read, not be trusted, or not be written.
     #[error("ticket file {0}")]
     TicketFile(FileError),
+    /// There is one, where a new one was to be made.
+    #[error("ticket file {path}: there is one, and it is not replaced: remove it first, or name another file")]
+    OldTicketFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The hosts make no ticket.
+    #[error("no ticket: {0}")]
+    Hosts(HostsError),
+    /// The key of the host who makes the ticket is not to be had.
+    #[error(transparent)]
+    Key(IdentityError),
+    /// It is not known whose key a ticket would name. Exit code 1, as the network is at fault.
+    #[error("--host {addr}: no key is known of it: {error}; start it, or give its key as --host {addr}=KEY")]
+    Unanswered {
+        /// Where.
+        addr: PeerAddr,
+        /// Why.
+        error: AnsweringError,
+    },
     /// The name of the file is a ticket.
     #[error("--ticket takes a file; a ticket without a secret stands by itself, as a PEER")]
     TicketAsFile,
@@ -163,16 +188,6 @@ impl Access {
     }
 }
 
-/// The room and the secret of a ticket to be made; makes the key where that is asked for.
-pub fn for_ticket(args: &TicketArgs) -> Result<(String, Option<RoomSecret>), AccessError> {
-    let room = args.place.room.clone().unwrap_or_else(|| ROOM_DEFAULT.to_owned());
-    let secret = match &args.new_key {
-        Some(path) => Some(new_key(path)?),
-        None => room_key(&args.place)?.map(|key| key.secret(&room)),
-    };
-    Ok((room, secret))
-}
-
 /// The room whose history is asked for, and its secret.
 pub fn for_history(
     args: &HistoryArgs,
@@ -188,16 +203,12 @@ pub fn for_history(
     Ok((room, secret))
 }
 
-fn new_key(path: &Path) -> Result<RoomSecret, AccessError> {
-    let secret = RoomSecret::random()?;
+/// Keeps a new room key in a file that was not there before.
+fn keep_key(path: &Path, secret: &RoomSecret) -> Result<(), AccessError> {
     let line = Zeroizing::new([secret.to_line().as_bytes(), b"\n"].concat());
-    private::create(path, &line).map_err(|error| match &error.fault {
-        Fault::Io(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
-            AccessError::OldKeyFile { path: path.to_owned() }
-        }
-        _ => AccessError::KeyFile(error),
-    })?;
-    Ok(secret)
+    private::create(path, &line).map_err(|error| {
+        if error.is_taken() { AccessError::OldKeyFile { path: path.to_owned() } } else { AccessError::KeyFile(error) }
+    })
 }
 
 /// The room key of the file named, or else of the variable.

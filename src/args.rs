@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use crate::addr::{AddrError, PORT, PeerAddr};
+use crate::identity::Id;
 use crate::limits::{NICK_BYTES_MAX, RANK_DEFAULT, TICKET_ADDRESSES_MAX};
 use crate::moment::{self, MomentError};
 use crate::ticket::Ticket;
@@ -48,7 +49,7 @@ Examples:
           join it through alice
   df -h | hobnob -n disk alice.example:9000
           say some lines, have them confirmed, and end
-  hobnob ticket -n alice --new-key tea.key -r tea alice.example:9000
+  hobnob ticket -n alice -r tea --new-key tea.key -o tea.ticket alice.example:9000
           make a key that closes a room, and a ticket to it
   hobnob --json alice.example:9000 < /dev/null | jq -r 'select(.event == \"say\").text'
           listen, for a script
@@ -208,12 +209,23 @@ pub struct Place {
 
 /// The command line of `hobnob ticket`.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("through").args(["addresses", "hosts"]).multiple(true)))]
 pub struct TicketArgs {
     /// Where others reach the one who is named by --nick or --identity.
     #[arg(help = "Where others reach this host, as HOST:PORT, [IPv6]:PORT or HOST alone for port 4646")]
-    #[arg(value_name = "ADDR", num_args = 0..=TICKET_ADDRESSES_MAX, required_unless_present = "new_key")]
-    #[arg(value_hint = clap::ValueHint::Hostname)]
+    #[arg(value_name = "ADDR", num_args = 0..=TICKET_ADDRESSES_MAX)]
+    #[arg(required_unless_present_any = ["new_key", "hosts"], value_hint = clap::ValueHint::Hostname)]
     pub addresses: Vec<PeerAddr>,
+
+    /// Name another host, too, through whom others join: where it is reached, and its key, which is asked for there
+    /// if it is not given; or a contact, with its addresses. May be repeated; a ticket has 8 addresses in all.
+    #[arg(long = "host", value_name = "ADDR[=KEY]|@NICK", value_parser = parse_host)]
+    pub hosts: Vec<HostArg>,
+
+    /// Write the ticket to FILE, which only its owner may read, and which must not be there yet.
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(requires = "through")]
+    pub output: Option<PathBuf>,
 
     /// Whose key the ticket names.
     #[command(flatten)]
@@ -283,6 +295,15 @@ pub enum Peer {
     Contact(String),
 }
 
+/// Another host of a ticket, as it was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostArg {
+    /// Where it is reached, and its key where that was given.
+    At(PeerAddr, Option<Id>),
+    /// A contact: a nick, or the start of a key.
+    Contact(String),
+}
+
 /// What else the program does.
 #[derive(Debug, Subcommand)]
 pub enum Task {
@@ -328,6 +349,9 @@ pub enum ArgError {
     /// An @ and nobody behind it.
     #[error("@ stands before a contact's nick, or the start of its key")]
     Contact,
+    /// Not a key.
+    #[error("a key is 64 hexadecimal digits, as /whoami shows them")]
+    Key,
     /// A ticket with a secret.
     #[error("{SECRET_ADVICE}")]
     Secret,
@@ -360,6 +384,15 @@ fn parse_peer(text: &str) -> Result<Peer, ArgError> {
     }
     let ticket: Ticket = text.parse().map_err(ArgError::Ticket)?;
     if ticket.secret.is_some() { Err(ArgError::Secret) } else { Ok(Peer::Ticket(ticket)) }
+}
+
+fn parse_host(text: &str) -> Result<HostArg, ArgError> {
+    if let Some(who) = text.strip_prefix('@') {
+        return if who.is_empty() { Err(ArgError::Contact) } else { Ok(HostArg::Contact(who.to_owned())) };
+    }
+    let (addr, key) = text.rsplit_once('=').map_or((text, None), |(addr, key)| (addr, Some(key)));
+    let key = key.map(|key| Id::from_hex(key.as_bytes()).ok_or(ArgError::Key)).transpose()?;
+    Ok(HostArg::At(addr.parse()?, key))
 }
 
 fn parse_nick(text: &str) -> Result<Nick, ArgError> {

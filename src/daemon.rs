@@ -34,12 +34,14 @@ use crate::wire::record::{Domain, Post};
 use crate::wire::secure::{Endpoint, LinkSecurity};
 
 mod accept;
+mod answering;
 mod dial;
 mod place;
 mod reader;
 mod router;
 mod writer;
 
+pub use answering::{AnsweringError, key_answering_at};
 use router::Message;
 
 /// Where to accept peers.

@@ -129,7 +129,7 @@
 //!    far others' streams were shown, `way`, which link leads there and what a relay does, `letters`, what outlives a run, `probe`); and the state they work on, `log`, `links`, `roster`, `overlay`
 //!    (whom to link to), `pace` (what is confirmed, and the window), `local` (what waits to be shown).
 //! 5. [`daemon`]: the threads, and the order in which they start and stop: `router`, `reader`, `writer`, `accept`,
-//!    `place` (how many may be in their handshakes), `dial`.
+//!    `place` (how many may be in their handshakes), `dial`; and `answering`: which key answers somewhere.
 //! 6. [`console`]: the person or script. [`console::chunk`] cuts what is piped in into says, [`console::command`]
 //!    reads slash commands, [`console::print`] and [`console::json`] write events, [`console::filter`] guards the
 //!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
@@ -140,7 +140,8 @@
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `letters` (whispers that wait, and up to where others' were shown), `whole` (how those two are replaced), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
 //! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
-//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt.
+//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt; inside, `offer`:
+//!    the tickets of `hobnob ticket`.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crossbeam_channel::{bounded, unbounded};
-use hobnob::access::{self, Access, AccessError};
+use hobnob::access::{self, Access, AccessError, Offer};
 use hobnob::args::{
     Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret,
     render_manual,
@@ -23,7 +23,6 @@ use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
 use hobnob::secret::RoomSecret;
-use hobnob::ticket::{Host, Ticket};
 use hobnob::wire::record::{Domain, Mode, Nick, Post};
 use hobnob::wire::seal::Chance;
 use hobnob::wire::secure::{LinkSecurity, Psk};
@@ -148,16 +147,17 @@ enum RunError {
 impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
+            RunError::Access(AccessError::Unanswered { .. })
+            | RunError::History(_)
+            | RunError::Contacts(_)
+            | RunError::Start(_)
+            | RunError::Random(_)
+            | RunError::Signals(_) => exit_code(Outcome::Failed),
             RunError::Access(_)
             | RunError::Identity(_)
             | RunError::Nobody
             | RunError::NotPiped
             | RunError::NoHistory { .. } => EXIT_CONFIGURATION,
-            RunError::History(_)
-            | RunError::Contacts(_)
-            | RunError::Start(_)
-            | RunError::Random(_)
-            | RunError::Signals(_) => exit_code(Outcome::Failed),
         }
     }
 }
@@ -171,12 +171,17 @@ fn kept_identity(who: &Who) -> Result<Identity, IdentityError> {
 
 /// `hobnob ticket`.
 fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
-    let (room, secret) = access::for_ticket(args)?;
-    if args.addresses.is_empty() {
+    let Offer { ticket, asked } = access::offer(args, || Ok(kept_identity(&args.who)?.id()))?;
+    let Some(ticket) = ticket else { return Ok(ExitCode::SUCCESS) };
+    if io::stderr().is_terminal() {
+        for (addr, key) in &asked {
+            let _ = writeln!(io::stderr(), "hobnob: {} answers at {addr}", key.short());
+        }
+    }
+    if let Some(path) = &args.output {
+        access::write_to(path, &ticket)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let host = kept_identity(&args.who)?.id();
-    let ticket = Ticket { hosts: vec![Host { id: host, addresses: args.addresses.clone() }], room, secret };
     if ticket.secret.is_some() && io::stdout().is_terminal() {
         let _ = writeln!(io::stderr(), "hobnob: whoever has this line can join: pass it on in private");
     }

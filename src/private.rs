@@ -61,6 +61,11 @@ impl FileError {
         Self { path: path.to_owned(), fault }
     }
 
+    /// Whether there is such a file already, where a new one was to be made.
+    pub fn is_taken(&self) -> bool {
+        matches!(&self.fault, Fault::Io(error) if error.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether there is no such file.
     pub fn is_missing(&self) -> bool {
         matches!(&self.fault, Fault::Io(error) if error.kind() == io::ErrorKind::NotFound)

@@ -151,6 +151,101 @@ fn a_new_key_and_a_ticket_are_made_and_used() {
     alice.wait_for_said("bob", &["hello".to_owned()]);
 }
 
+/// What the README tells to paste, with a port of this machine and without the folder of whoever tests.
+#[test]
+fn the_ticket_example_of_the_readme_works_as_it_stands() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let lines: Vec<&str> =
+        readme.lines().filter(|line| line.starts_with("    hobnob ") && line.contains("tea.")).collect();
+    let [make, host, join] = <[&str; 3]>::try_from(lines).expect("three lines");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let addr = free.expect("a free port").to_string();
+    let pasted = |line: &str, more: &str| {
+        let line = line.trim().replace("alice.example:9000", &addr).replace("0.0.0.0:9000", &addr);
+        let mut command = Command::new("sh");
+        // The program takes the shell's place, so that the test ends it.
+        command.args(["-c", &format!("umask 022; exec {}", line.replacen("hobnob", &format!("hobnob {more}"), 1))]);
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_hobnob"));
+        let path = format!("{}:/usr/bin:/bin", program.parent().expect("a folder").display());
+        command.current_dir(folder.path()).env_clear().env("PATH", path).env("HOME", folder.path());
+        command
+    };
+    let first = pasted(make, "").output().expect("a shell");
+    assert!(first.status.success() && first.stdout.is_empty() && first.stderr.is_empty(), "{first:?}");
+    let file = folder.path().join("tea.ticket");
+    assert_eq!(fs::metadata(&file).expect("it was made").permissions().mode() & 0o777, 0o600);
+    let again = pasted(make, "").output().expect("a shell");
+    assert!(
+        again.status.code() == Some(2) && String::from_utf8_lossy(&again.stderr).contains("not replaced"),
+        "{again:?}"
+    );
+    let alice = Node::start("alice", pasted(host, "--json"), Stdio::piped());
+    assert_eq!(alice.addr(), addr);
+    let (code, told) = says(Node::start("bob", pasted(join, "--json"), Stdio::piped()), "hello");
+    assert_eq!(code, 0, "{told}");
+    alice.wait_for_said("bob", &["hello".to_owned()]);
+}
+
+#[test]
+fn a_ticket_names_other_hosts_by_key_by_asking_and_by_contact() {
+    let (alice, bob) = (chatting("alice", &["--room", "tea"]), chatting("bob", &["--room", "tea"]));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tool = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+        command.args(["ticket", "--nick", "zoe", "--room", "tea"]).args(args).env("XDG_DATA_HOME", folder.path());
+        let output = command.output().expect("the program was built");
+        let [out, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+        (output.status.code(), out.trim().parse::<Ticket>().ok(), told)
+    };
+    let contact = serde_json::json!({ "id": bob.id(), "nick": "bob", "addresses": ["far.example:1", bob.addr()] });
+    fs::create_dir(folder.path().join("hobnob")).expect("a folder");
+    fs::write(folder.path().join("hobnob/contacts"), contact.to_string()).expect("the contacts");
+    let hosts = |ticket: &Ticket| {
+        let host = |host: &Host| (host.id.to_string(), host.addresses.iter().map(ToString::to_string).collect());
+        ticket.hosts.iter().map(host).collect::<Vec<(String, Vec<String>)>>()
+    };
+    let by_key = format!("{}={}", alice.addr(), alice.id());
+    let bob_there = (bob.id(), vec!["far.example:1".to_owned(), bob.addr()]);
+    for first in [alice.addr(), by_key] {
+        let (code, ticket, told) = tool(&["--host", &first, "--host", "@bob"]);
+        assert_eq!((code, told.as_str()), (Some(0), ""));
+        assert_eq!(hosts(&ticket.expect("a ticket")), [(alice.id(), vec![alice.addr()]), bob_there.clone()]);
+    }
+    assert!(!folder.path().join("hobnob/keys").exists(), "zoe is no host, and needs no key");
+    // The own addresses are all there, and the others have what is left.
+    let own: Vec<String> = (1..=7).map(|port| format!("zoe.example:{port}")).collect();
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let (_, ticket, told) = tool(&[&own[..], &["--host", "@bob"]].concat());
+    let hosts = hosts(&ticket.expect(&told));
+    assert_eq!((hosts[0].1.len(), &hosts[1].1), (7, &vec!["far.example:1".to_owned()]));
+    let there = alice.addr();
+    let too_many = [&own[..], &["--host", "@bob", "--host", &there]].concat();
+    let alone = format!("zoe.example:1={}", &alice.id()[1..]);
+    let wrong: [(&[&str], i32, &str); 6] = [
+        (&too_many, 2, "up to 8 addresses"),
+        (&["--host", &alone], 2, "64 hexadecimal digits"),
+        (&["--host", "@nobody"], 2, "no contact is called nobody"),
+        (&["--host", "@bob", "--room", "coffee", "--host", &there], 1, "is in another room"),
+        (&["--host", "127.0.0.1:1"], 1, "--host 127.0.0.1:1=KEY"),
+        (&["--output", "x", "--new-key", "y"], 2, "--host"),
+    ];
+    for (args, code, word) in wrong {
+        // A room may be named once.
+        let args: Vec<&str> =
+            if args.contains(&"--room") { args.to_vec() } else { [args, &["--room", "tea"]].concat() };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+        command.arg("ticket").args(&args).current_dir(folder.path()).env("XDG_DATA_HOME", folder.path());
+        let output = command.output().expect("the program was built");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && told.contains(word), "{args:?}: {output:?}");
+        assert!(!folder.path().join("y").exists(), "nothing was made");
+    }
+    // Nobody has noticed.
+    let events = alice.finish();
+    assert!(!events.iter().any(|event| event["event"] == "linked" || event["event"] == "warning"), "{events:?}");
+}
+
 #[test]
 fn a_ticket_comes_by_variable_by_pipe_and_open_as_a_peer() {
     let (_folder, file) = private_file(&secret().to_line());
