@@ -14,20 +14,25 @@ use zeroize::Zeroizing;
 
 use crate::addr::PeerAddr;
 use crate::args::{Args, HistoryArgs, Peer, Place};
+use crate::console::Choice;
 use crate::contacts::{self, Contact, contacts_path};
 use crate::identity::Id;
 use crate::limits::{PASSPHRASE_CHARS_STRONG, SECRET_FILE_BYTES_MAX};
 use crate::private::{self, FileError};
 use crate::room::Named;
 use crate::room::names::{Names, start_of};
+use crate::rooms::Memory;
 use crate::secret::{RoomKey, RoomSecret};
 use crate::ticket::Ticket;
 use crate::token::TokenError;
 
 mod error;
 mod offer;
+mod place;
 
 pub use error::AccessError;
+use place::{Given, Shelf};
+
 pub use offer::{Offer, offer, write_to};
 
 /// A room where nothing else is said.
@@ -44,26 +49,82 @@ const TICKET_VARIABLE: &str = "HOBNOB_TICKET";
 pub struct Access {
     /// The room's name.
     pub room: String,
+    /// How it is called where another room of that name is remembered.
+    pub label: String,
     /// What it is closed with, if it is.
     pub secret: Option<RoomSecret>,
     /// Whom to dial.
     pub named: Vec<Named>,
+    /// What is to be remembered of it.
+    pub memory: Memory,
+}
+
+/// How the one in front of the program is asked what is not on the command line.
+#[derive(Debug)]
+pub struct Asking<Ask, Choose> {
+    /// Reads a ticket that is to stay unseen.
+    pub ask: Ask,
+    /// Has one of the remembered rooms chosen; `None` where nobody sits there.
+    pub choose: Option<Choose>,
 }
 
 impl Access {
-    /// The way into the room that is asked for. `ask` reads a line that is to stay unseen.
-    pub fn of(args: &Args, ask: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<Self, AccessError> {
-        let brought = ticket(args.ticket.as_deref(), &args.place, ask)?;
-        let key = if brought.is_some() { None } else { room_key(&args.place)? };
-        let tickets: Vec<&Ticket> = brought.iter().chain(args.peers.iter().filter_map(as_ticket)).collect();
-        let room = room(args.place.room.as_deref(), &tickets)?;
-        let named = named(&args.peers, &tickets, &contacts(&args.peers)?)?;
-        let secret = brought.as_ref().and_then(|ticket| ticket.secret.clone());
-        if args.plaintext && (secret.is_some() || key.is_some()) {
+    /// The way into the room that is asked for; `None` where somebody did not want to choose one. A run that is
+    /// `passing` is not remembered.
+    pub fn of<A, C>(args: &Args, passing: bool, asking: Asking<A, C>) -> Result<Option<Self>, AccessError>
+    where
+        A: FnOnce() -> io::Result<Zeroizing<Vec<u8>>>,
+        C: FnOnce(&[Choice]) -> io::Result<Option<usize>>,
+    {
+        let shelf = Shelf::default();
+        let word = place::first_word(&args.peers, &shelf)?;
+        let named_here = args.peers.iter().skip(usize::from(word.is_some())).chain(&args.hosts);
+        let peers = place::hosts_of(named_here)?;
+        let brought = ticket(args.ticket.as_deref(), &args.place, asking.ask)?;
+        let tickets: Vec<&Ticket> = brought.iter().chain(peers.iter().filter_map(as_ticket)).collect();
+        let given = given(brought.as_ref(), &args.place)?;
+        let is_plain_secret = args.plaintext && !matches!(given, Given::Nothing);
+        if is_plain_secret {
             return Err(AccessError::Plaintext);
         }
-        let secret = secret.or_else(|| key.map(|key| key.secret(&room)));
-        Ok(Self { room, secret, named })
+        let is_given = !matches!(given, Given::Nothing) || !tickets.is_empty();
+        let is_named = args.place.room.is_some() || args.place.open || word.is_some() || is_given;
+        let meant = match asking.choose {
+            Some(choose) if !is_named && peers.is_empty() && !shelf.rooms()?.is_empty() => {
+                match place::chosen(shelf.rooms()?, choose)? {
+                    Some(meant) => meant,
+                    None => return Ok(None),
+                }
+            }
+            _ => place::meant(&args.place, word, &tickets, given, &shelf)?,
+        };
+        if args.plaintext && meant.secret.is_some() {
+            return Err(AccessError::PlaintextKnown { room: meant.room });
+        }
+        if !is_named && !passing && meant.known.is_none() {
+            place::warn_of_closed(&meant.room, &shelf);
+        }
+        let mut named = named(&peers, &tickets, &contacts(&peers)?)?;
+        let label = shelf.label(&meant);
+        let memory = if (is_given || meant.known.is_some()) && !passing && !args.ephemeral {
+            place::memory(&meant, &named)
+        } else {
+            Memory::default()
+        };
+        if let Some(known) = meant.known.filter(|_| !args.no_mesh || named.is_empty()) {
+            named.extend(place::hosts_known(known, &named));
+        }
+        Ok(Some(Self { room: meant.room, label, secret: meant.secret, named, memory }))
+    }
+}
+
+/// What closes the room: the secret of a ticket, or a room key.
+fn given(brought: Option<&Ticket>, place: &Place) -> Result<Given, AccessError> {
+    match brought {
+        Some(Ticket { secret: Some(_), .. }) if place.open => Err(AccessError::NotOpen),
+        Some(Ticket { secret: Some(secret), .. }) => Ok(Given::Secret(secret.clone())),
+        Some(_) => Ok(Given::Nothing),
+        None => Ok(room_key(place)?.map_or(Given::Nothing, Given::Key)),
     }
 }
 
@@ -74,12 +135,9 @@ pub fn for_history(
 ) -> Result<(String, Option<RoomSecret>), AccessError> {
     let brought = ticket(args.ticket.as_deref(), &args.place, ask)?;
     let tickets: Vec<&Ticket> = brought.iter().collect();
-    let room = room(args.place.room.as_deref(), &tickets)?;
-    let secret = match &brought {
-        Some(ticket) => ticket.secret.clone(),
-        None => room_key(&args.place)?.map(|key| key.secret(&room)),
-    };
-    Ok((room, secret))
+    let given = given(brought.as_ref(), &args.place)?;
+    let meant = place::meant(&args.place, None, &tickets, given, &Shelf::default())?;
+    Ok((meant.room, meant.secret))
 }
 
 /// Keeps a new room key in a file that was not there before.
@@ -97,7 +155,7 @@ fn room_key(place: &Place) -> Result<Option<RoomKey>, AccessError> {
             if error.is_missing() { AccessError::NoKeyFile { path: path.clone() } } else { AccessError::KeyFile(error) }
         })?;
         (format!("the room key file {}", path.display()), bytes)
-    } else if let Some(value) = variable(ROOM_KEY_VARIABLE) {
+    } else if let Some(value) = variable(ROOM_KEY_VARIABLE).filter(|_| !place.open) {
         (ROOM_KEY_VARIABLE.to_owned(), value)
     } else {
         return Ok(None);
@@ -169,7 +227,7 @@ fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn as_ticket(peer: &Peer) -> Option<&Ticket> {
     match peer {
         Peer::Ticket(ticket) => Some(ticket),
-        Peer::At(_) | Peer::Contact(_) => None,
+        Peer::At(_) | Peer::Contact(_) | Peer::Word(_) => None,
     }
 }
 
@@ -218,16 +276,6 @@ fn contact(who: &str, people: &[Contact]) -> Result<Contact, AccessError> {
         return Err(AccessError::NoAddress { who: who.to_owned() });
     }
     Ok(contact.clone())
-}
-
-/// The one room of all who name one.
-fn room(asked: Option<&str>, tickets: &[&Ticket]) -> Result<String, AccessError> {
-    let mut rooms = asked.into_iter().chain(tickets.iter().map(|ticket| ticket.room.as_str()));
-    let first = rooms.next().unwrap_or(ROOM_DEFAULT).to_owned();
-    match rooms.find(|room| *room != first) {
-        Some(other) => Err(AccessError::OtherRoom { ticket: other.to_owned(), room: first }),
-        None => Ok(first),
-    }
 }
 
 /// All peers, each once, with the host that a ticket names or the contact is.

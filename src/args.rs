@@ -83,9 +83,14 @@ pub struct Args {
 
     /// Peers to link to.
     #[arg(help = "Peers to link to, as HOST:PORT, [IPv6]:PORT, HOST alone for port 4646, @NICK for a contact, or a \
-                ticket without a secret")]
+                ticket without a secret; the first may also be the name of a remembered room")]
     #[arg(value_name = "PEER", value_hint = clap::ValueHint::Hostname, value_parser = parse_peer)]
     pub peers: Vec<Peer>,
+
+    /// Peers, whatever their names are.
+    #[arg(help = "Peers, whatever their names are: none of these words is a command or a room")]
+    #[arg(value_name = "HOST", last = true, value_hint = clap::ValueHint::Hostname, value_parser = parse_peer)]
+    pub hosts: Vec<Peer>,
 
     /// Accept peers at this address: PORT, ADDR or ADDR:PORT [default: 0.0.0.0:4646, any free port if
     /// that one is taken; a pipe without --stay does not listen].
@@ -201,6 +206,10 @@ pub struct Place {
     #[arg(short, long, value_name = "NAME", value_parser = parse_room)]
     pub room: Option<String>,
 
+    /// Be in the open room of that name, also where a closed one is remembered.
+    #[arg(long, conflicts_with = "room_key_file")]
+    pub open: bool,
+
     /// Close the room to all who do not know the key in FILE, a passphrase or a random one; or the one in
     /// HOBNOB_ROOM_KEY.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -284,6 +293,18 @@ pub struct ContactsArgs {
     pub json: bool,
 }
 
+/// The command line of `hobnob rooms`.
+#[derive(Debug, clap::Args)]
+pub struct RoomsArgs {
+    /// Forget the room NAME, or NAME#TAG where two closed ones have that name.
+    #[arg(long, value_name = "NAME")]
+    pub forget: Option<String>,
+
+    /// Write JSON, one object a line.
+    #[arg(long, conflicts_with = "forget")]
+    pub json: bool,
+}
+
 /// A peer as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
@@ -293,6 +314,8 @@ pub enum Peer {
     Ticket(Ticket),
     /// A contact: a nick, or the start of a key.
     Contact(String),
+    /// A host without a port or a dot in its name, or a room.
+    Word(String),
 }
 
 /// Another host of a ticket, as it was named.
@@ -313,6 +336,8 @@ pub enum Task {
     History(HistoryArgs),
     /// Write the contacts, and who is ignored, to stdout.
     Contacts(ContactsArgs),
+    /// Write the rooms that are remembered to stdout, or forget one.
+    Rooms(RoomsArgs),
     /// Write completions for a shell to stdout.
     Completions {
         /// The shell.
@@ -358,6 +383,9 @@ pub enum ArgError {
     /// Not a name.
     #[error("a nick has 1 to {NICK_BYTES_MAX} bytes, without white space, control characters, < and >")]
     Nick,
+    /// A room that no word could name.
+    #[error("hobnob {0} is a command, so no room is called so: choose another name")]
+    CommandRoom(String),
     /// Not a room.
     #[error("a room's name has 1 to {} bytes, without control characters", crate::limits::ROOM_NAME_BYTES_MAX)]
     Room,
@@ -380,7 +408,8 @@ fn parse_peer(text: &str) -> Result<Peer, ArgError> {
         return if who.is_empty() { Err(ArgError::Contact) } else { Ok(Peer::Contact(who.to_owned())) };
     }
     if !Ticket::is_meant(text) {
-        return Ok(Peer::At(text.parse()?));
+        let is_host = text.is_empty() || text.contains(['.', ':', '[']);
+        return if is_host { Ok(Peer::At(text.parse()?)) } else { Ok(Peer::Word(text.to_owned())) };
     }
     let ticket: Ticket = text.parse().map_err(ArgError::Ticket)?;
     if ticket.secret.is_some() { Err(ArgError::Secret) } else { Ok(Peer::Ticket(ticket)) }
@@ -400,7 +429,8 @@ fn parse_nick(text: &str) -> Result<Nick, ArgError> {
 }
 
 fn parse_room(text: &str) -> Result<String, ArgError> {
-    record::check_room_name(text).map(|()| text.to_owned()).map_err(|_| ArgError::Room)
+    record::check_room_name(text).map_err(|_| ArgError::Room)?;
+    if Args::is_command(text) { Err(ArgError::CommandRoom(text.to_owned())) } else { Ok(text.to_owned()) }
 }
 
 fn parse_moment(text: &str) -> Result<u64, MomentError> {
@@ -426,6 +456,20 @@ pub fn hold_secret(arguments: impl IntoIterator<Item = OsString>) -> bool {
 }
 
 impl Args {
+    /// The names of the subcommands that people know.
+    pub fn commands() -> Vec<String> {
+        Self::command()
+            .get_subcommands()
+            .filter(|task| !task.is_hide_set())
+            .map(|task| task.get_name().to_owned())
+            .collect()
+    }
+
+    /// Whether a word is a subcommand.
+    pub fn is_command(word: &str) -> bool {
+        Self::command().find_subcommand(word).is_some()
+    }
+
     /// The definition, for completions and the man page.
     pub fn definition() -> clap::Command {
         Self::command()

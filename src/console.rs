@@ -8,6 +8,7 @@
 
 mod ask;
 pub mod bell;
+mod choose;
 pub mod chunk;
 pub mod command;
 mod complete;
@@ -32,6 +33,7 @@ mod tty;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -40,12 +42,14 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use jiff::Timestamp;
 
 pub use ask::ask;
+pub use choose::{Choice, choose};
 pub use complete::complete;
 pub use goodbye::{leave, leave_or_exit};
 pub use input::Input;
 pub use logging::{LogWriter, flush_log};
 pub use naming::Naming;
 pub use print::people::{json as contacts_json, list as contacts_list};
+pub use print::rooms::{json as rooms_json, list as rooms_list};
 pub use teller::Teller;
 pub use terminal::rows_of;
 
@@ -57,6 +61,7 @@ use crate::known::{Known, today};
 use crate::room::Wanted;
 use crate::room::event::{Command, Event, Outcome, Person, Said, Status, Whisper};
 use crate::room::names::start_of;
+use crate::rooms::Memory;
 use crate::secret::RoomSecret;
 use crate::wire::record::Nick;
 use input::Started;
@@ -89,6 +94,10 @@ pub struct Options {
     pub identity: Option<Identity>,
     /// Links are not encrypted, which is told.
     pub plaintext: bool,
+    /// How the room is called, for people.
+    pub room: String,
+    /// Peers are accepted.
+    pub listens: bool,
     /// What the room is closed with, for `/invite`.
     pub secret: Option<RoomSecret>,
     /// Where the history is kept, and of which room, if it is.
@@ -139,6 +148,8 @@ pub struct Acquainted {
     pub known: Known,
     /// Who is a contact, and who is ignored.
     pub contacts: Contacts,
+    /// What is to be remembered of the room.
+    pub memory: Memory,
 }
 
 /// Shows events and passes on what is typed or piped in, until the run ends. Called once, on the main thread.
@@ -153,6 +164,9 @@ pub fn run(options: &Options, acquainted: Acquainted, channels: Channels) -> Out
     let recall = Recall::new(options.history.clone(), local_sender.clone());
     let mut console = Console::new(options, acquainted, naming, started, commands, recall);
     console.shut_out_changed();
+    if !options.listens && !options.passing {
+        console.greet(None);
+    }
     if options.plaintext {
         console.event(&Event::Warning(PLAINTEXT.to_owned()));
     }
@@ -178,9 +192,13 @@ enum Stdout {
 struct Console {
     me: Person,
     json: bool,
+    quiet: bool,
     identity: Option<Identity>,
     known: Known,
     contacts: Contacts,
+    memory: Memory,
+    /// How the room is called.
+    room: String,
     /// Of whom nothing is shown.
     shut_out: BTreeSet<Id>,
     /// The room does not know that yet.
@@ -213,7 +231,7 @@ struct Console {
 impl Console {
     fn new(
         options: &Options,
-        Acquainted { known, contacts }: Acquainted,
+        Acquainted { known, contacts, memory }: Acquainted,
         naming: Naming,
         started: Started,
         commands: Sender<Command>,
@@ -227,9 +245,12 @@ impl Console {
         Self {
             me: options.me.clone(),
             json: options.json,
+            quiet: options.quiet,
             identity: options.identity.clone(),
             known,
             contacts,
+            memory,
+            room: options.room.clone(),
             shut_out: BTreeSet::new(),
             unacquainted: false,
             asked_whereabouts: false,
@@ -256,6 +277,7 @@ impl Console {
     fn run(mut self, events: &Receiver<Event>, outcome: &Receiver<Outcome>, local: &Receiver<Local>) -> Outcome {
         let kept = self.contacts.answers();
         let mut is_over = false;
+        self.write();
         while !is_over {
             select! {
                 recv(events) -> event => match event {
@@ -288,6 +310,7 @@ impl Console {
         self.write();
         self.output.close();
         self.known.close();
+        self.memory.close();
         // A router that is gone without a word has failed.
         let outcome = outcome.try_recv().ok().filter(|_| self.stdout != Stdout::Broken).unwrap_or(Outcome::Failed);
         if self.failed && outcome == Outcome::Done { Outcome::Failed } else { outcome }
@@ -327,6 +350,8 @@ impl Console {
         }
         self.show(event);
         match event {
+            Event::Listening { addr, .. } => self.greet(Some(*addr)),
+            Event::Linked(_) => self.memory.joined(),
             Event::Renamed { member, .. } if member.id == self.me.id => self.bind_key(&member.nick),
             Event::Joined { member, .. } | Event::Renamed { member, .. } => self.meet(member),
             Event::Present(people) => people.iter().for_each(|person| self.meet(person)),
@@ -436,6 +461,14 @@ impl Console {
     }
 
     /// Keeps what the prompt needs.
+    /// The first line: who this is, in which room, and where it is reached.
+    fn greet(&mut self, listening: Option<SocketAddr>) {
+        if !self.json && !self.quiet {
+            let line = print::notice::greeting(&self.me, &self.room, self.protection.secret, listening);
+            self.printer.tell(&line, &mut self.shown);
+        }
+    }
+
     fn remember(&mut self, event: &Event) {
         let Some(screen) = &self.screen else { return };
         match event {

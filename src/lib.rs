@@ -91,6 +91,8 @@
 //! | room key | what people keep of it: a random key, or a passphrase from which it is computed |
 //! | ticket | one line with all one needs to join: its hosts, the room, its secret |
 //! | host | a member through whom others join, by a ticket that names its key and its addresses |
+//! | remembered room | one that this user has joined by a ticket or a key, kept with it across runs |
+//! | tag | digits that tell two closed rooms of one name apart, computed from the secret |
 //! | mesh, hub | how the members of a room link: as equals, or all to one, the hub |
 //! | claim, epoch, rank | what a member holds against others' claims to be the hub; how often it was claimed; how much it wants to be it |
 //! | beat | a hub's sign of life |
@@ -135,13 +137,13 @@
 //!    terminal. [`console::mention`] finds the own nick in what others say, [`console::bell`] is what that rings. Inside:
 //!    `recall` and `teller` (what was said earlier), `people` (what is asked about contacts, and of whom nothing is shown).
 //! 7. [`lines`]: files that people may edit while runs keep them. [`known`]: the keys that the nicks had in earlier
-//!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. The console asks them.
+//!    runs. [`contacts`]: the people whom one keeps, trusts or ignores. [`rooms`]: what closes the rooms that were joined. The console asks them.
 //! 8. [`history`]: what is kept on disk, from run to run. Inside: `keeper` (the thread that writes), `load` (what goes
 //!    into the room again), `query` (what people ask for), `peers` (whom the next run looks for), `letters` (whispers that wait, and up to where others' were shown), `whole` (how those two are replaced), `month`, `line` and `back` (files, their lines, and those from the
 //!    end). [`moment`]: a time as somebody types it.
 //! 9. [`addr`]: where a peer is said to be. [`args`]: the command line, and the manual that comes out of it.
-//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt; inside, `offer`:
-//!    the tickets of `hobnob ticket`.
+//!    [`access`]: which room, by which secret, through whom, from options, files, variables and a prompt; inside, `place`:
+//!    what a name means, `offer`: the tickets of `hobnob ticket`. [`spelling`]: words that were meant otherwise.
 //!
 //! `src/main.rs` ties them together: arguments, log, run, exit code.
 //!
@@ -166,7 +168,9 @@ pub mod lines;
 pub mod moment;
 pub mod private;
 pub mod room;
+pub mod rooms;
 pub mod secret;
+pub mod spelling;
 pub mod ticket;
 pub mod token;
 pub mod wire;

@@ -820,6 +820,25 @@ pub const SAFETY_GROUPS: usize = 8;
 /// collide, half of the bits count.
 pub const SAFETY_GROUP_DIGITS: u32 = 5;
 
+// ---- remembered rooms -----------------------------------------------------------------------
+
+/// Rooms that are remembered: more than anybody is in (a guess). One more, and the one is forgotten that was used
+/// longest ago.
+pub const ROOMS_MAX: usize = 256;
+
+/// Hosts of a remembered room. Beyond, those go that were named longest ago.
+pub const ROOM_HOSTS_MAX: usize = 16;
+
+/// The file that holds them: a line has 6,000 bytes at most, and some more for what people write beside it. A longer
+/// one is left alone, with an error where a room is named, and it is not made longer.
+pub const ROOMS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Digits of the tag that tells two closed rooms of one name apart; more where these are the same.
+pub const ROOM_TAG_DIGITS_MIN: usize = 4;
+
+/// How long the end of a run waits for that file to be written.
+pub const ROOMS_SAVE_MS_MAX: u64 = 1_000;
+
 // ---- the end ------------------------------------------------------------------------------
 
 /// How long a goodbye may take until it is written; with what the router gives the peers to close

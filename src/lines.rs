@@ -13,6 +13,9 @@ use nix::fcntl::OFlag;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::private::{self, Fault};
 
 /// Such a file.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub(crate) struct LinesFile {
     pub(crate) path: PathBuf,
     /// It is shorter than this.
     pub(crate) bytes_max: u64,
+    /// It holds secrets, and is not read where others can read it.
+    pub(crate) is_secret: bool,
 }
 
 /// What is wrong with the file. The run goes on; what was to be kept is not.
@@ -43,6 +48,9 @@ pub enum LinesFault {
     /// It could not be read or written.
     #[error(transparent)]
     Io(io::Error),
+    /// Others may know what it holds. It is left alone.
+    #[error(transparent)]
+    Exposed(Fault),
     /// It is no file, or longer than such a file gets. It is left alone.
     #[error("not a file of less than {bytes_max} bytes; remove it")]
     Strange {
@@ -60,7 +68,7 @@ pub enum LinesFault {
 /// What the file holds.
 #[derive(Debug)]
 struct Contents<T> {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     entries: Vec<T>,
     /// Lines that are none, and the number of the first.
     damaged: Vec<String>,
@@ -95,7 +103,7 @@ impl LinesFile {
         if text.len() as u64 >= self.bytes_max {
             return Err(self.error(LinesFault::Full { bytes_max: self.bytes_max }));
         }
-        if text.as_bytes() != contents.bytes {
+        if text.as_bytes() != contents.bytes.as_slice() {
             self.replace(folder, text.as_bytes()).map_err(io_error)?;
         }
         Ok(entries)
@@ -122,19 +130,23 @@ impl LinesFile {
     }
 
     /// Nothing where there is no file.
-    fn read_bytes(&self) -> Result<Vec<u8>, LinesError> {
+    fn read_bytes(&self) -> Result<Zeroizing<Vec<u8>>, LinesError> {
         let io_error = |error| self.error(LinesFault::Io(error));
         // A FIFO would keep a plain open waiting.
         let file = match fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Vec::new());
+                return Ok(Zeroizing::default());
             }
             opened => opened.map_err(io_error)?,
         };
         if !file.metadata().is_ok_and(|about| about.is_file() && about.len() < self.bytes_max) {
             return Err(self.error(LinesFault::Strange { bytes_max: self.bytes_max }));
         }
-        let mut bytes = Vec::new();
+        if let Some(fault) = file.metadata().ok().and_then(|about| private::exposure(&about)).filter(|_| self.is_secret)
+        {
+            return Err(self.error(LinesFault::Exposed(fault)));
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
         file.take(self.bytes_max).read_to_end(&mut bytes).map_err(io_error)?;
         Ok(bytes)
     }
@@ -155,10 +167,10 @@ impl LinesFile {
     }
 }
 
-fn text_of<T: Serialize>(entries: &[T], damaged: &[String]) -> serde_json::Result<String> {
-    let mut text = String::new();
+fn text_of<T: Serialize>(entries: &[T], damaged: &[String]) -> serde_json::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
     for entry in entries {
-        text.push_str(&serde_json::to_string(entry)?);
+        text.push_str(&Zeroizing::new(serde_json::to_string(entry)?));
         text.push('\n');
     }
     for line in damaged {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crossbeam_channel::{bounded, unbounded};
-use hobnob::access::{self, Access, AccessError, Offer};
+use hobnob::access::{self, Access, AccessError, Asking, Offer};
 use hobnob::args::{
-    Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, SECRET_ADVICE, Task, TicketArgs, Who, hold_secret,
-    render_manual,
+    Args, BACKLOG_LINES, ContactsArgs, HistoryArgs, LISTEN_DEFAULT, RoomsArgs, SECRET_ADVICE, Task, TicketArgs, Who,
+    hold_secret, render_manual,
 };
 use hobnob::console::{self, Acquainted, Channels, Input, LogWriter, Options, Pipe};
 use hobnob::contacts::{self, Contact, Contacts, contacts_path};
@@ -22,6 +22,7 @@ use hobnob::lines::LinesError;
 use hobnob::private::shield_memory;
 use hobnob::room::event::{Outcome, Person};
 use hobnob::room::{Config, Past, Reach, Wanted};
+use hobnob::rooms::{self, ForgetError, Rooms, rooms_path};
 use hobnob::secret::RoomSecret;
 use hobnob::wire::record::{Domain, Mode, Nick, Post};
 use hobnob::wire::seal::Chance;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Some(Task::Man) => written(render_manual(&mut io::stdout())),
         Some(Task::History(options)) => print_history(options).unwrap_or_else(|error| failed(&error)),
         Some(Task::Contacts(options)) => print_contacts(options).unwrap_or_else(|error| failed(&error)),
+        Some(Task::Rooms(options)) => print_rooms(options).unwrap_or_else(|error| failed(&error)),
         Some(Task::Ticket(options)) => write_ticket(options).unwrap_or_else(|error| failed(&error)),
         None => run(&args).map_or_else(|error| failed(&error), |outcome| ExitCode::from(exit_code(outcome))),
     };
@@ -136,6 +138,9 @@ enum RunError {
     /// The contacts could not be read.
     #[error(transparent)]
     Contacts(#[from] LinesError),
+    /// A room could not be forgotten.
+    #[error(transparent)]
+    Forget(#[from] ForgetError),
     /// The system gave no random numbers.
     #[error("no random numbers from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -149,6 +154,7 @@ impl RunError {
         match self {
             RunError::Access(AccessError::Unanswered { .. })
             | RunError::History(_)
+            | RunError::Forget(ForgetError::File(_))
             | RunError::Contacts(_)
             | RunError::Start(_)
             | RunError::Random(_)
@@ -157,6 +163,7 @@ impl RunError {
             | RunError::Identity(_)
             | RunError::Nobody
             | RunError::NotPiped
+            | RunError::Forget(_)
             | RunError::NoHistory { .. } => EXIT_CONFIGURATION,
         }
     }
@@ -227,6 +234,18 @@ fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
 fn print_contacts(args: &ContactsArgs) -> Result<ExitCode, RunError> {
     let people = contacts::load(&contacts_path()?)?;
     let text = if args.json { console::contacts_json(&people) } else { console::contacts_list(&people) };
+    Ok(written(io::stdout().write_all(text.as_bytes())))
+}
+
+/// `hobnob rooms`.
+fn print_rooms(args: &RoomsArgs) -> Result<ExitCode, RunError> {
+    let path = rooms_path()?;
+    if let Some(name) = &args.forget {
+        rooms::forget(&path, name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rooms: Rooms = rooms::load(&path)?;
+    let text = if args.json { console::rooms_json(&rooms) } else { console::rooms_list(&rooms) };
     Ok(written(io::stdout().write_all(text.as_bytes())))
 }
 
@@ -316,7 +335,9 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let (daemon_ends, console_ends) = channels();
     let for_signals = console_ends.commands.clone();
     ctrlc::set_handler(move || console::leave_or_exit(&for_signals))?;
-    let access = Access::of(args, || console::ask("ticket"))?;
+    let sits_there = input == Input::Terminal && io::stderr().is_terminal();
+    let asking = Asking { ask: || console::ask("ticket"), choose: sits_there.then_some(console::choose) };
+    let Some(access) = Access::of(args, passing, asking)? else { return Ok(Outcome::Done) };
     if args.to.is_some() && input != Input::Text {
         return Err(RunError::NotPiped);
     }
@@ -326,7 +347,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     let nick = args.who.nick();
     let identity = if args.ephemeral { Identity::ephemeral()? } else { kept_identity(&args.who)? };
     let kept = history(args, &access, &identity.id(), passing);
-    let Access { room, secret, named } = access;
+    let Access { room, label, secret, named, memory } = access;
     let (folder, past, remembered, keeper) = match kept {
         Some((folder, Opened { past, acquaintances, keeper })) => {
             (Some((folder, room.clone())), past, acquaintances, keeper)
@@ -338,7 +359,12 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
     } else {
         LinkSecurity::Noise(Psk::derive(&room, secret.as_ref().map(RoomSecret::bytes)))
     };
-    let acquainted = Acquainted { known: known_peers(args, &room), contacts: contacts(args) };
+    let acquainted = Acquainted { known: known_peers(args, &room), contacts: contacts(args), memory };
+    let listen = match args.listen {
+        _ if args.no_listen || passing => Listen::No,
+        Some(addr) => Listen::At(addr),
+        None => Listen::Preferably(LISTEN_DEFAULT),
+    };
     let options = Options {
         me: Person { id: identity.id(), nick: nick.clone() },
         json: args.json,
@@ -349,6 +375,8 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         passing,
         identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
         plaintext: args.plaintext,
+        room: label,
+        listens: listen != Listen::No,
         secret,
         history: folder,
         input,
@@ -384,11 +412,6 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         seed: getrandom::u64()?,
         chance: fresh_chance()?,
         to: args.to.clone(),
-    };
-    let listen = match args.listen {
-        _ if args.no_listen || passing => Listen::No,
-        Some(addr) => Listen::At(addr),
-        None => Listen::Preferably(LISTEN_DEFAULT),
     };
     let kept = Kept {
         past,

@@ -115,7 +115,8 @@ pub fn read_any(path: &Path, bytes_max: usize) -> Result<Contents, FileError> {
     Ok(Contents { bytes, exposed: exposure(&about) })
 }
 
-fn exposure(about: &fs::Metadata) -> Option<Fault> {
+/// Why others may know what a file holds, if so.
+pub(crate) fn exposure(about: &fs::Metadata) -> Option<Fault> {
     let (mode, owner) = (about.mode() & 0o777, about.uid());
     if owner != geteuid().as_raw() && owner != 0 {
         Some(Fault::Foreign { owner })

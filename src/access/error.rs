@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::addr::PeerAddr;
+use crate::addr::{AddrError, PeerAddr};
 use crate::daemon::AnsweringError;
 use crate::identity::IdentityError;
 use crate::lines::LinesError;
 use crate::private::FileError;
+use crate::rooms::NameError;
 use crate::secret::RoomKeyError;
 use crate::ticket::HostsError;
 use crate::token::TokenError;
@@ -96,6 +97,73 @@ pub enum AccessError {
         /// The one asked for otherwise.
         room: String,
     },
+    /// A room is named by `-r` and by the first word.
+    #[error("the room is named twice, by -r {room} and by {word}; -- {word} would be a host of that name")]
+    RoomTwice {
+        /// By the option.
+        room: String,
+        /// By the word.
+        word: String,
+    },
+    /// The room is called like a command, and could not be named by a word.
+    #[error("no room is called {room}, as hobnob {room} is a command: choose another name")]
+    CommandRoom {
+        /// The name.
+        room: String,
+    },
+    /// The remembered rooms could not be read.
+    #[error(transparent)]
+    Rooms(LinesError),
+    /// A name does not say which remembered room is meant.
+    #[error("the room {name}: {error}; --open is the open room of that name")]
+    RoomName {
+        /// As it was named.
+        name: String,
+        /// Why.
+        error: NameError,
+    },
+    /// A ticket without a secret, to a room of which another one of that name is remembered with a key.
+    #[error(
+        "the ticket holds no key, and a closed room called {room} is remembered with one: --open joins the open room \
+        of that name, and hobnob rooms --forget {room} forgets the closed one"
+    )]
+    OpenOrClosed {
+        /// The name.
+        room: String,
+    },
+    /// A ticket with a secret, and `--open`.
+    #[error("the ticket holds the key of a closed room: leave out --open")]
+    NotOpen,
+    /// A secret that is remembered, and nothing would be encrypted with it.
+    #[error(
+        "the room {room} is remembered with a key, which protects nothing with --plaintext: --open is the open room of \
+        that name"
+    )]
+    PlaintextKnown {
+        /// The room.
+        room: String,
+    },
+    /// A word that is nearly a command.
+    #[error(
+        "{word} is no command and no remembered room; hobnob {command} is one; -- {word} would be a host of that name"
+    )]
+    Mistyped {
+        /// As it was typed.
+        word: String,
+        /// What was likely meant.
+        command: String,
+    },
+    /// A word that is no host.
+    #[error("{word:?} is no peer: {error}")]
+    Word {
+        /// As it was typed.
+        word: String,
+        /// Why.
+        error: AddrError,
+    },
+    /// The choice of a room failed.
+    #[error("no room was chosen: {0}")]
+    Choice(io::Error),
     /// The folder with the contacts is not to be found.
     #[error("contacts: {0}")]
     Homeless(IdentityError),

@@ -18,7 +18,8 @@ use crate::private;
 use crate::secret::RoomSecret;
 use crate::ticket::{Host, Ticket};
 
-use super::{AccessError, ROOM_DEFAULT, all_contacts, contact, keep_key, room_key};
+use super::place::{self, Given, Meant, Shelf};
+use super::{AccessError, all_contacts, contact, given, keep_key};
 
 /// A ticket to be passed on.
 #[derive(Debug)]
@@ -34,11 +35,11 @@ pub fn offer(args: &TicketArgs, me: impl FnOnce() -> Result<Id, IdentityError>) 
     if let Some(path) = args.output.as_deref().filter(|path| fs::symlink_metadata(path).is_ok()) {
         return Err(AccessError::OldTicketFile { path: path.to_owned() });
     }
-    let room = args.place.room.clone().unwrap_or_else(|| ROOM_DEFAULT.to_owned());
-    let secret = match &args.new_key {
-        Some(_) => Some(RoomSecret::random()?),
-        None => room_key(&args.place)?.map(|key| key.secret(&room)),
+    let given = match &args.new_key {
+        Some(_) => Given::Secret(RoomSecret::random()?),
+        None => given(None, &args.place)?,
     };
+    let Meant { room, secret, .. } = place::meant(&args.place, None, &[], given, &Shelf::default())?;
     let Hosts { named: hosts, asked } = hosts(args, &room, secret.as_ref(), me)?;
     let ticket = (!hosts.is_empty()).then(|| Ticket { hosts, room, secret: secret.clone() });
     ticket.as_ref().map_or(Ok(()), Ticket::check_hosts).map_err(AccessError::Hosts)?;

@@ -35,16 +35,26 @@ pub fn ask(what: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     let line = concealed.unwrap_or(Ok(())).and_then(|()| read_line());
     tty::reveal();
     OPEN.store(false, Ordering::SeqCst);
+    line.map(Option::unwrap_or_default)
+}
+
+/// Reads a line from stdin that is no secret; `None` at the end of input.
+pub(super) fn ask_aloud(prompt: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    OPEN.store(true, Ordering::SeqCst);
+    let _ = write!(io::stderr(), "{prompt}");
+    let line = read_line();
+    OPEN.store(false, Ordering::SeqCst);
     line
 }
 
 /// Byte by byte, past the buffer of std's stdin: that would keep a copy, and what follows belongs to others.
-fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
+fn read_line() -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let stdin = io::stdin();
     let mut line = Zeroizing::new(Vec::with_capacity(SECRET_FILE_BYTES_MAX));
     let mut byte = [0];
     while line.len() < SECRET_FILE_BYTES_MAX {
         match read(stdin.as_fd(), &mut byte) {
+            Ok(0) if line.is_empty() => return Ok(None),
             Ok(0) => break,
             Ok(_) if byte == *b"\n" => break,
             Ok(_) => line.extend(byte),
@@ -56,5 +66,5 @@ fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(line)
+    Ok(Some(line))
 }

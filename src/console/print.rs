@@ -6,6 +6,7 @@
 pub(super) mod answer;
 pub(super) mod notice;
 pub(super) mod people;
+pub(super) mod rooms;
 
 use std::fmt::Write as _;
 

@@ -33,7 +33,7 @@ pub(super) fn update(path: &Path, changes: &[Change]) -> Result<(Vec<Contact>, R
 }
 
 fn file(path: &Path) -> LinesFile {
-    LinesFile { what: "contacts", path: path.to_owned(), bytes_max: CONTACTS_FILE_BYTES_MAX }
+    LinesFile { what: "contacts", path: path.to_owned(), bytes_max: CONTACTS_FILE_BYTES_MAX, is_secret: false }
 }
 
 /// Of two lines for one key, which only an editor makes, the later one counts.

@@ -37,7 +37,7 @@ pub(super) fn save(path: &Path, new: &[Entry]) -> Result<(), LinesError> {
 }
 
 fn file(path: &Path) -> LinesFile {
-    LinesFile { what: "known peers", path: path.to_owned(), bytes_max: KNOWN_FILE_BYTES_MAX }
+    LinesFile { what: "known peers", path: path.to_owned(), bytes_max: KNOWN_FILE_BYTES_MAX, is_secret: false }
 }
 
 /// Old and new ones, each once, with the earliest and the latest day; sorted. Over the bound those worth

@@ -15,5 +15,7 @@ mod protocol_page;
 mod records;
 mod room;
 mod room_keys;
+mod rooms;
+mod spelling;
 mod tickets;
 mod wrong_clock;

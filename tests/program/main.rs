@@ -17,6 +17,7 @@ mod names;
 mod pipes;
 mod python_peer;
 mod refusals;
+mod rooms;
 mod strangers;
 mod support;
 mod terminal;

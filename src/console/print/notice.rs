@@ -1,6 +1,9 @@
 //! What is told beside the chat: who comes and goes, and what goes wrong.
 
+use std::net::SocketAddr;
+
 use super::{Printer, Shown};
+
 use crate::console::filter::{filter, filter_name, push_filtered};
 use crate::console::naming::Naming;
 use crate::contacts::Refused;
@@ -64,7 +67,7 @@ impl Printer {
     /// What to tell about an event, if anything.
     pub(super) fn notice_of(&mut self, event: &Event) -> Option<Notice> {
         match event {
-            Event::Listening { .. } | Event::Linked(_) | Event::Unlinked(..) => self.link_notice(event),
+            Event::Linked(_) | Event::Unlinked(..) => self.link_notice(event),
             Event::Joined { .. } | Event::Left { .. } | Event::Lost { .. } | Event::Renamed { .. } => {
                 (!self.style.quiet).then(|| member_notice(event, self.me, &self.naming)).flatten().map(Notice::Note)
             }
@@ -99,7 +102,9 @@ impl Printer {
             Event::Undelivered { missing } => Some(Notice::Trouble(undelivered(missing))),
             Event::Skipped { notices } => Some(Notice::Trouble(skipped(*notices))),
             Event::Warning(text) | Event::Refused(text) => Some(Notice::Trouble(text.clone())),
-            Event::Clash { .. }
+            // The first line of the run tells it.
+            Event::Listening { .. }
+            | Event::Clash { .. }
             | Event::Present(_)
             | Event::Delivered { .. }
             | Event::Said { .. }
@@ -210,11 +215,6 @@ impl Printer {
     /// drops others all the time.
     fn link_notice(&mut self, event: &Event) -> Option<Notice> {
         match event {
-            Event::Listening { addr, id, room } => {
-                let key = id.short();
-                Some(Notice::Note(format!("in room {room}, key {key}, listening on {addr}")))
-                    .filter(|_| !self.style.quiet)
-            }
             Event::Linked(peer) => {
                 self.links += 1;
                 let told = self.links == 1 && !self.style.quiet;
@@ -347,4 +347,11 @@ impl Shown {
     pub fn is_empty(&self) -> bool {
         self.chat.is_empty() && self.notices.is_empty()
     }
+}
+
+/// The first line of a run: who it is, in which room, and where it is reached.
+pub(in crate::console) fn greeting(me: &Person, room: &str, closed: bool, listening: Option<SocketAddr>) -> String {
+    let door = if closed { "closed" } else { "open" };
+    let reached = listening.map_or("accepting no connections".to_owned(), |addr| format!("listening on {addr}"));
+    format!("you are {} (your key: {}) in the {door} room {room}, {reached}", me.nick, me.id.short())
 }

@@ -66,7 +66,7 @@ fn addresses(contact: &Contact) -> String {
     addresses.join(" ")
 }
 
-fn minute(at: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn minute(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
@@ -87,15 +87,19 @@ pub(in crate::console) fn safety(name: &str, number: &str, verified: bool) -> St
 /// Everybody in the file, a line for each: nick, start of the key, what it is to us, when it was seen last, addresses.
 pub fn list(people: &[Contact]) -> String {
     let zone = TimeZone::system();
-    let rows: Vec<[String; 5]> = people.iter().map(|contact| row(contact, &zone)).collect();
-    let mut widths = [0; 5];
-    for row in &rows {
+    columns(&people.iter().map(|contact| row(contact, &zone)).collect::<Vec<_>>())
+}
+
+/// Rows as lines, each column as wide as its widest cell.
+pub(super) fn columns<const COUNT: usize>(rows: &[[String; COUNT]]) -> String {
+    let mut widths = [0; COUNT];
+    for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
             *widest = cell.width().max(*widest);
         }
     }
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             line.push_str(cell);
