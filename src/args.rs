@@ -15,8 +15,9 @@ use thiserror::Error;
 
 use crate::addr::{AddrError, PORT, PeerAddr};
 use crate::identity::Id;
-use crate::limits::{NICK_BYTES_MAX, RANK_DEFAULT, TICKET_ADDRESSES_MAX};
+use crate::limits::{MEMBERS_MAX, NICK_BYTES_MAX, RANK_DEFAULT, TICKET_ADDRESSES_MAX};
 use crate::moment::{self, MomentError};
+use crate::room::event::Confirm;
 use crate::ticket::Ticket;
 use crate::token::TokenError;
 use crate::wire::record::{self, Nick};
@@ -55,12 +56,13 @@ Examples:
           listen, for a script
 
 Exit codes:
-  0  done, and confirmed where something was piped in
+  0  done: all that was piped in was said and is confirmed
   1  a network or run-time failure
   2  wrong usage or configuration
-  3  no peer was reached
-  4  not confirmed by all, or by WHO with --to; who lacks something is told on stderr
-  5  refused by every peer";
+  3  no peer was linked when the first line was read that is not confirmed, or later: it was not said
+  4  a peer was linked, and not all is confirmed: by all, by those that --confirm asks for, or by WHO with --to
+  5  every peer refused
+Each but 0 has a word on stderr, which says who lacks something where that is known.";
 
 /// The command line.
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -131,6 +133,10 @@ pub struct Args {
     #[arg(long, value_name = "WHO")]
     pub to: Option<String>,
 
+    /// Say TEXT instead of what is piped in, and end when it is confirmed; nothing is read from stdin. Each one is a message.
+    #[arg(short, long = "message", value_name = "TEXT", conflicts_with = "commands", allow_hyphen_values = true)]
+    pub messages: Vec<String>,
+
     /// Write what happens to stdout as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
@@ -139,13 +145,19 @@ pub struct Args {
     #[arg(long)]
     pub stay: bool,
 
-    /// How long to look for a first peer where the end of stdin would end the run.
+    /// How long to look for a peer once stdin has ended. While it is open the run looks for one for ever, unless every peer
+    /// refuses.
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = parse_seconds())]
     pub wait: u64,
 
-    /// How long to wait at the end for others to confirm what was said.
+    /// How long to wait at the end for others to confirm what was said; counted anew whenever one of them has more of it.
     #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = parse_seconds())]
     pub linger: u64,
+
+    /// Who has to confirm what was said: all who are there at the end of stdin, any other member, or N others.
+    #[arg(long, value_name = "all|any|N", default_value = "all", hide_default_value = true, value_parser = parse_confirm)]
+    #[arg(conflicts_with = "to")]
+    pub confirm: Confirm,
 
     /// Be somebody new for this run only; nothing is kept.
     #[arg(long, conflicts_with = "identity")]
@@ -386,6 +398,9 @@ pub enum ArgError {
     /// A room that no word could name.
     #[error("hobnob {0} is a command, so no room is called so: choose another name")]
     CommandRoom(String),
+    /// Not who has to confirm.
+    #[error("all, any, or a number of members from 1 to {MEMBERS_MAX}")]
+    Confirm,
     /// Not a room.
     #[error("a room's name has 1 to {} bytes, without control characters", crate::limits::ROOM_NAME_BYTES_MAX)]
     Room,
@@ -431,6 +446,17 @@ fn parse_nick(text: &str) -> Result<Nick, ArgError> {
 fn parse_room(text: &str) -> Result<String, ArgError> {
     record::check_room_name(text).map_err(|_| ArgError::Room)?;
     if Args::is_command(text) { Err(ArgError::CommandRoom(text.to_owned())) } else { Ok(text.to_owned()) }
+}
+
+fn parse_confirm(text: &str) -> Result<Confirm, ArgError> {
+    match text {
+        "all" => Ok(Confirm::All),
+        "any" => Ok(Confirm::Members(1)),
+        _ => match text.parse() {
+            Ok(count @ 1..=MEMBERS_MAX) => Ok(Confirm::Members(count)),
+            _ => Err(ArgError::Confirm),
+        },
+    }
 }
 
 fn parse_moment(text: &str) -> Result<u64, MomentError> {

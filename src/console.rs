@@ -36,6 +36,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -86,6 +87,8 @@ pub struct Options {
     pub quiet: bool,
     /// Run commands in piped text.
     pub commands: bool,
+    /// What is said instead of what is read.
+    pub messages: Vec<String>,
     /// All that is piped in is for one reader.
     pub to_one: bool,
     /// The run is there for what is piped in, and ends with it.
@@ -128,6 +131,8 @@ pub struct Pipe {
     pub says: Sender<Said>,
     /// Commands.
     pub orders: Sender<Command>,
+    /// Text was read, and not all of it has gone there.
+    pub in_hand: Arc<AtomicBool>,
 }
 
 /// Lines of this program's own (help, errors, log) that wait for the console's thread. Nothing typed ahead is printed
@@ -427,6 +432,10 @@ impl Console {
                 self.naming.before(event);
                 self.mention.follow(event);
                 json::push_event(event, &self.mention, &mut self.shown.chat);
+                if matches!(event, Event::Undelivered { .. }) {
+                    // Why a run ends as it does stands on stderr, whatever stdout is for.
+                    self.printer.event(event, &mut self.shown);
+                }
                 self.naming.after(event);
             }
             event => self.printer.event(event, &mut self.shown),

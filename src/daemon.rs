@@ -16,6 +16,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Instant, SystemTime};
@@ -78,6 +79,8 @@ pub struct Console {
     pub says: Receiver<Said>,
     /// Commands in piped text; taken only while their answers find room.
     pub orders: Receiver<Command>,
+    /// Piped text was read, and not all of it was taken.
+    pub in_hand: Arc<AtomicBool>,
     /// What else the user wants.
     pub commands: Receiver<Command>,
     /// What the user sees.

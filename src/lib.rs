@@ -81,6 +81,7 @@
 //! | gap, hole | numbers that a peer says it does not have; what is missing here because of that |
 //! | mark, ack | a post's request for answers; a member's signed answer, what it holds of a feed |
 //! | window | the unacknowledged bytes up to which a pipe is read |
+//! | unsaid | what was read while nobody was there to hear it, and is said when somebody is |
 //! | roster | who is present: a fold over the posts |
 //! | watch | the time in which a vanished peer may be found again, before it is told to be lost |
 //! | history | what an identity keeps of a room on its disk, across runs |
@@ -125,7 +126,7 @@
 //!    frame, [`room::skeleton`] what a nick looks like, [`room::names`] whom a name means, [`room::rng`] the
 //!    seeded chance. Inside: `boundary` (what goes in and comes out), `greet` (how a
 //!    link begins and ends), `flood` (how posts come in), `serve` (how they go on), `pull` (`want`, `quiet` and
-//!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts), `ending` (how its run ends), `watch` (who
+//!    `news`), `hole` (gaps), `recovery` (what was missed, and came), `mark` (acks on their way), `own` (what this node posts), `unsaid` (what was read and has to wait for somebody), `ending` (how its run ends), `verdict` (what its outcome is), `watch` (who
 //!    vanished), `away` (who says that nobody sits there), `election` and `hub` (who is the hub, and what that means for links), `report` and `recall` (answers to the user), `past` (what is taken up of
 //!    earlier runs, and how far this one is kept), `acquaintance` (whom the next one looks for), `whisper` (what is private; in it `talk`, what waits for one reader, `hearing`, how
 //!    far others' streams were shown, `way`, which link leads there and what a relay does, `letters`, what outlives a run, `probe`); and the state they work on, `log`, `links`, `roster`, `overlay`

@@ -581,7 +581,7 @@ pub const MARK_ANSWERS: Rate = Rate { burst: 20, window_ms: 1_000 };
 /// Routes of marks remembered per feed. Beyond, the oldest goes: answers to it are dropped, and asked for again.
 pub const MARK_ROUTES_MAX: usize = 16;
 
-/// The unacknowledged bytes up to which stdin is read, at first,
+/// The unacknowledged bytes up to which stdin is read, at first, and those that wait while nobody is there; beyond, it blocks,
 pub const WINDOW_BYTES_MIN: u64 = 256 * 1024;
 
 /// and at most.
@@ -845,9 +845,14 @@ pub const ROOMS_SAVE_MS_MAX: u64 = 1_000;
 /// their sides it stays under two seconds.
 pub const LEAVE_MS_MAX: u64 = 1_400;
 
+/// How much of that a run that ends with its input waits for others to confirm what it has said already, where a signal ends
+/// it: answers take a round trip, and what is not confirmed then is told so. A guess.
+pub const LEAVE_CONFIRM_MS: u64 = 500;
+
 /// How often the room is told that time has passed while something is pending.
 pub const TICK_MS: u64 = 50;
 
+const _: () = assert!(LEAVE_CONFIRM_MS * 2 < LEAVE_MS_MAX, "most of a goodbye is left to say it");
 const _: () = assert!(SAY_TEXT_BYTES_MAX + 640 <= FRAME_BYTES_MAX, "a say with the largest header fits a frame");
 const _: () = assert!(SEALED_TEXT_BYTES_MAX + 512 <= FRAME_BYTES_MAX, "an envelope fits a frame");
 const _: () =

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use crossbeam_channel::{bounded, unbounded};
@@ -322,15 +324,16 @@ fn channels() -> (Console, Channels) {
     let (ended, outcome) = bounded(1);
     // The one who types takes all answers before each line.
     let (partner, partners) = unbounded();
-    let pipe = Pipe { says: say, orders: order };
+    let in_hand = Arc::new(AtomicBool::new(false));
+    let pipe = Pipe { says: say, orders: order, in_hand: Arc::clone(&in_hand) };
     (
-        Console { says, orders, commands, events: event, outcome: ended, partners: partner },
+        Console { says, orders, in_hand, commands, events: event, outcome: ended, partners: partner },
         Channels { pipe, commands: command, events, outcome, partners },
     )
 }
 
 fn run(args: &Args) -> Result<Outcome, RunError> {
-    let input = Input::of_stdin();
+    let input = if args.messages.is_empty() { Input::of_stdin() } else { Input::Text };
     let passing = input == Input::Text && !args.stay && args.listen.is_none();
     let (daemon_ends, console_ends) = channels();
     let for_signals = console_ends.commands.clone();
@@ -371,6 +374,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         color: args.color,
         quiet: args.quiet,
         commands: args.commands,
+        messages: args.messages.clone(),
         to_one: args.to.is_some(),
         passing,
         identity: (!args.ephemeral && args.who.identity.is_none()).then(|| identity.clone()),
@@ -404,6 +408,7 @@ fn run(args: &Args) -> Result<Outcome, RunError> {
         passing,
         wait_ms: args.wait * 1_000,
         linger_ms: args.linger * 1_000,
+        confirm: args.confirm,
         // A script knows what it has said.
         echo: args.json || input == Input::Terminal,
         backlog_lines: args.backlog.unwrap_or(if passing { 0 } else { BACKLOG_LINES }),

@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `completion` (the first catch-up), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts), `ending` (how its run ends), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts), `unsaid` (what was read and has to wait), `ending` (how its run ends), `verdict` (its outcome), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +62,8 @@ mod serve;
 mod session;
 pub mod skeleton;
 mod unheard;
+mod unsaid;
+pub mod verdict;
 mod watch;
 mod whisper;
 
@@ -128,16 +130,21 @@ pub struct Room {
     forked: BTreeSet<Id>,
     completion: completion::Completion,
     ending: ending::Ending,
-    /// How many says were posted.
+    /// What was read and cannot be said yet.
+    unsaid: unsaid::Unsaid,
+    /// How many says were posted, and the number of the last one.
     said: u64,
+    said_last: u64,
     /// And how often to somebody alone.
     whispered: u64,
     /// Sessions that have confirmed everything, and may go.
     held: BTreeSet<FeedId>,
     announced: reachable::Announced,
     absence: away::Absence,
-    /// When somebody was last there to hear a passing run.
+    /// When somebody was last there to hear a passing run,
     accompanied_at: Option<u64>,
+    /// and whether somebody was when the first of what is not confirmed was read, or later; `None` where all is.
+    owed_to_somebody: Option<bool>,
     /// Authors whose clocks are so far ahead that their posts are refused.
     untimely: BTreeSet<Id>,
     next_half_second_at: u64,
@@ -178,7 +185,7 @@ impl Room {
             whispers: whisper::Whispers::new(sealer, config.to.clone()),
             acquaintances: acquaintance::Acquaintances::of(&config.remembered),
             plan_due: true,
-            pace: pace::Pace::new(),
+            pace: pace::Pace::new(me.author),
             local: local::Local::new(config.backlog_lines),
             keeping: past::Keeping::default(),
             recovery: recovery::Recovery::default(),
@@ -195,12 +202,15 @@ impl Room {
             forked: BTreeSet::new(),
             completion: completion::Completion::default(),
             ending: ending::Ending::Open,
+            unsaid: unsaid::Unsaid::default(),
             said: 0,
+            said_last: 0,
             whispered: 0,
             held: BTreeSet::new(),
             announced: reachable::Announced::default(),
             absence: away::Absence::default(),
             accompanied_at: None,
+            owed_to_somebody: None,
             untimely: BTreeSet::new(),
             next_half_second_at: now.mono,
             next_news_at: now.mono,
@@ -240,29 +250,12 @@ impl Room {
             Input::Worn { link } => self.close(link, End::Renew, out),
             Input::Drained { link, bytes } => self.drained(link, bytes, out),
             Input::Command(command) => self.command(command, out),
-            Input::Say(said) => self.say(&said, out),
+            Input::Say(said) => self.text_read(said, out),
             Input::Shown => {}
             Input::Kept { token } => self.whispers_kept(token),
             Input::Tick => self.tick(out),
         }
         self.settle(out);
-    }
-
-    /// Whether piped text may be taken now.
-    pub fn may_say(&mut self) -> bool {
-        // What is said is shown here, too: this node's own reader counts like any other.
-        matches!(self.ending, ending::Ending::Open)
-            && !self.is_behind()
-            && self.may_obey()
-            && (!self.whispers.is_pipe() || self.may_whisper())
-            && !self.holds_commands()
-            && self.pace.may_say(self.marks.sharers(), &self.domain)
-    }
-
-    /// Whether a command in piped text may be taken now: its answer is not dropped, however slow its reader is, and what it
-    /// has said to one waits for that one.
-    pub fn may_obey(&self) -> bool {
-        !self.local.is_full() && self.may_go_further()
     }
 
     /// The next thing to show to the user.
@@ -394,6 +387,7 @@ impl Room {
         self.whispers_due(out);
         self.elect(out);
         self.start_dials(out);
+        self.note_confirmed();
         if now >= self.next_half_second_at {
             self.next_half_second_at = now + 500;
             if self.roster.pass_time(self.now.mono_signed()) {
@@ -466,6 +460,7 @@ impl Room {
         self.answer_whispers(out);
         self.review_hub(out);
         self.tell_recovered();
+        self.say_on(out);
         self.end_step(out);
         self.local.compact(&self.log);
     }
@@ -497,7 +492,8 @@ impl Room {
         (self.members_due, self.members_counted_at) = (false, self.now.mono);
         let me = self.me;
         let present = self.roster.present().map(|(feed, _)| *feed).filter(|feed| *feed != me);
-        self.pace.set_members(present, self.now.mono);
+        let present: Vec<FeedId> = present.collect();
+        self.pace.set_members(&present, self.config.confirm, &self.domain, self.now.mono);
         self.watch_former_sessions();
     }
 

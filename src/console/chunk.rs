@@ -39,6 +39,11 @@ impl Chunker {
         says
     }
 
+    /// Whether no line has begun and not ended.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The end of the stream: what is held is a line.
     pub fn finish(&mut self) -> Vec<Said> {
         let mut says = Vec::new();

@@ -88,9 +88,14 @@ fn exit() -> ! {
     std::process::exit(EXIT_INTERRUPTED);
 }
 
-fn pass_on(commands: &Sender<Command>, mut why: String) {
+/// A word of goodbye, as long as one may be.
+pub(super) fn why_of(mut why: String) -> String {
     why.truncate(why.floor_char_boundary(WHY_BYTES_MAX));
-    if commands.send_timeout(Command::Leave { why }, ASK_MS_MAX).is_err() {
+    why
+}
+
+fn pass_on(commands: &Sender<Command>, why: String) {
+    if commands.send_timeout(Command::Leave { why: why_of(why) }, ASK_MS_MAX).is_err() {
         log::warn!("the goodbye could not be passed on");
     }
 }

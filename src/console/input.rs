@@ -21,7 +21,7 @@ use crate::room::event::{Command, Person};
 pub enum Input {
     /// A terminal: chat.
     Terminal,
-    /// A pipe, FIFO, socket or file: text, whose end is confirmed.
+    /// A pipe, FIFO, socket or file, or what stands on the command line: text, whose end is confirmed.
     Text,
     /// Closed or /dev/null: nothing to say.
     Nothing,
@@ -84,8 +84,12 @@ pub(super) fn start(
     match options.input {
         Input::Nothing => {}
         Input::Text => {
-            let speaker = speaker(Some(pipe), None);
-            spawn_input(move || guarded(&speaker, || pipe::run(&speaker, with_commands)));
+            let (speaker, messages) = (speaker(Some(pipe), None), options.messages.clone());
+            let read = move |speaker: &Speaker| match messages.as_slice() {
+                [] => pipe::run(speaker, with_commands),
+                messages => pipe::say(speaker, messages),
+            };
+            spawn_input(move || guarded(&speaker, || read(&speaker)));
         }
         Input::Terminal => {
             if let Some((editor, printer, screen)) = terminal::open(&options.me, naming.clone()) {

@@ -178,9 +178,9 @@ fn fields_of(event: &Event) -> Option<(&'static str, Value)> {
             ("warning", json!({ "text": notice::clash(&members), "members": people }))
         }
         Event::Delivered { posts, members } => ("delivered", json!({ "posts": posts, "members": members })),
-        Event::Undelivered { missing } => {
+        Event::Undelivered { missing, .. } => {
             let people: Vec<Value> = missing.iter().map(person).collect();
-            ("error", json!({ "text": notice::undelivered(missing), "missing": people }))
+            ("error", json!({ "text": notice::undelivered(event), "missing": people }))
         }
         Event::Skipped { notices } => ("warning", json!({ "text": notice::skipped(*notices) })),
         Event::Warning(text) => ("warning", json!({ "text": text })),

@@ -5,11 +5,11 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::chunk::Chunker;
-use super::goodbye::is_asked;
+use super::chunk::{Chunker, split_text};
 use super::speaker::{Gone, Local, Speaker};
 use crate::limits::SAY_TEXT_BYTES_MAX;
 use crate::room::event::{Command, Said};
@@ -25,6 +25,14 @@ pub(super) fn run(speaker: &Speaker, with_commands: bool) {
     let mut source = io::stdin().lock();
     let mut feeder = Feeder { speaker, with_commands, goes_on: false, dropping: false };
     if feeder.feed_all(&mut source).is_ok() {
+        let _ = speaker.commands.send(Command::EndOfInput);
+    }
+}
+
+/// Says these, each as one message, then tells the room that there are no more.
+pub(super) fn say(speaker: &Speaker, messages: &[String]) {
+    let mut says = messages.iter().flat_map(|message| split_text(message));
+    if says.try_for_each(|said| speaker.say_plain(said)).is_ok() {
         let _ = speaker.commands.send(Command::EndOfInput);
     }
 }
@@ -57,9 +65,20 @@ impl Feeder<'_> {
                     break;
                 }
             };
+            self.is_in_hand(true);
             self.pass_on(chunker.feed(buffer.get(..count).unwrap_or_default()))?;
+            self.is_in_hand(!chunker.is_empty());
         }
-        self.pass_on(chunker.finish())
+        self.pass_on(chunker.finish())?;
+        self.is_in_hand(false);
+        Ok(())
+    }
+
+    /// A run that is ended by a signal is not done while something that was read waits here.
+    fn is_in_hand(&self, waits: bool) {
+        if let Some(pipe) = &self.speaker.pipe {
+            pipe.in_hand.store(waits, Ordering::SeqCst);
+        }
     }
 
     fn pass_on(&mut self, says: Vec<Said>) -> Result<(), Gone> {
@@ -86,18 +105,15 @@ impl Feeder<'_> {
                     self.dropping = true;
                     let start: String =
                         line.split(char::is_whitespace).next().unwrap_or_default().chars().take(16).collect();
-                    self.speaker.tell(Local::Failed(format!(
+                    self.speaker.tell(Local::Trouble(format!(
                         "{start}: a command of more than {} KiB as encoded is not done",
                         SAY_TEXT_BYTES_MAX / 1024
                     )))?;
+                    self.speaker.undone()?;
                 }
             } else if begins && ends && line.starts_with('/') {
                 self.say_lines(&mut waiting, false)?;
                 self.speaker.line(line)?;
-                if is_asked() {
-                    // `/quit`: what follows is not said.
-                    return Err(Gone);
-                }
             } else {
                 waiting.push(line);
             }

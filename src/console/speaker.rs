@@ -10,7 +10,7 @@ use super::Pipe;
 use super::bell::Bell;
 use super::chunk::{split_text, split_whisper};
 use super::command::{COMMANDS, Typed, parse};
-use super::goodbye::leave;
+use super::goodbye::{leave, why_of};
 use super::people::Asked;
 use super::screen::Screen;
 use crate::history::query::Found;
@@ -168,8 +168,16 @@ impl Speaker {
     pub(super) fn line(&self, line: &str) -> Result<(), Gone> {
         match parse(line) {
             Ok(typed) => self.obey(typed),
-            Err(error) => self.tell(Local::Trouble(error.to_string())),
+            Err(error) => {
+                self.tell(Local::Trouble(error.to_string()))?;
+                self.undone()
+            }
         }
+    }
+
+    /// A line of a script cannot be done, which was told: it counts as one that was not said.
+    pub(super) fn undone(&self) -> Result<(), Gone> {
+        if self.pipe.is_some() { self.command(Command::Undone) } else { Ok(()) }
     }
 
     fn obey(&self, typed: Typed) -> Result<(), Gone> {
@@ -184,6 +192,11 @@ impl Speaker {
             Typed::Chat(who) => self.chat(who.map(Whom::Called)),
             Typed::Ping(who) => self.command(Command::Ping(Whom::Called(who))),
             Typed::Trace(who) => self.command(Command::Trace(Whom::Called(who))),
+            Typed::Quit(why) if self.pipe.is_some() => {
+                // Behind what was said before it; what follows is not said.
+                let _ = self.commands.send(Command::Quit { why: why_of(why) });
+                Err(Gone)
+            }
             Typed::Quit(why) => {
                 leave(&self.commands, why);
                 Ok(())

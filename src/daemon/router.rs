@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded};
@@ -255,8 +256,13 @@ impl Router {
     }
 
     fn step(&mut self, input: Input) {
-        self.is_left |= matches!(input, Input::Command(Command::Leave { .. }));
+        let is_left = matches!(input, Input::Command(Command::Leave { .. }));
         let mut out = Vec::new();
+        if is_left && self.console.in_hand.load(Ordering::SeqCst) {
+            // What was read and not taken is not said any more.
+            self.room.handle(self.clock.now(), Input::Command(Command::Undone), &mut out);
+        }
+        self.is_left |= is_left;
         self.room.handle(self.clock.now(), input, &mut out);
         self.carry_out(out);
     }

@@ -9,7 +9,7 @@ use crate::wire::end::End;
 use crate::wire::record::{Ack, Channel, Control, FeedId, Mode, Nick, Post};
 use crate::wire::seal::Chance;
 
-use super::event::{Command, Outcome, Person, Said};
+use super::event::{Command, Confirm, Outcome, Person, Said};
 use super::{Acquaintance, DialId, LinkId, Note, Reach, Target};
 
 /// A moment, by two clocks.
@@ -69,10 +69,12 @@ pub struct Config {
     pub remembered: Vec<Acquaintance>,
     /// The run ends with its input.
     pub passing: bool,
-    /// How long a passing run looks for a peer, in milliseconds.
+    /// How long a passing run looks for a peer once its input has ended, in milliseconds.
     pub wait_ms: u64,
-    /// How long a passing run waits for confirmation without progress, in milliseconds.
+    /// How long a passing run waits then for confirmation without progress, in milliseconds.
     pub linger_ms: u64,
+    /// Who has to confirm what a passing run says.
+    pub confirm: Confirm,
     /// Show what this very run says, too.
     pub echo: bool,
     /// Lines shown of what was said before we came.

@@ -3,14 +3,16 @@
 //! At the end of a pipe the run confirms that every member holds what was said, then says goodbye; at the
 //! end of everything each link gets its exit record once its outbox is empty.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::limits::{LEAVE_MS_MAX, WHY_BYTES_MAX};
+use crate::identity::Id;
+use crate::limits::{LEAVE_CONFIRM_MS, LEAVE_MS_MAX, WHY_BYTES_MAX};
 use crate::wire::end::End;
 use crate::wire::record::{Draft, FeedId};
 
-use super::event::{Event, Outcome, Person};
+use super::event::{Confirm, Event, Outcome, Person};
 use super::links::{Link, Outgoing};
+use super::verdict::Facts;
 use super::{LinkId, Output, Room};
 
 /// How long after a link is ready its peer may take to ask for what it lacks, before we leave.
@@ -34,11 +36,17 @@ pub(super) enum Ending {
 /// Who has to confirm what.
 #[derive(Debug)]
 pub(super) struct Confirmation {
-    /// The number of our last post.
-    last: u64,
-    /// The sessions that were present when the input ended; `None` until the roster is complete.
+    /// The word of goodbye.
+    why: String,
+    /// When the input ended.
+    ended_at: u64,
+    /// When it is over whatever was confirmed: a goodbye was asked for.
+    deadline: Option<u64>,
+    /// The number of our last post, once all that was read is said.
+    last: Option<u64>,
+    /// The sessions that were present then; `None` until the roster is complete.
     required: Option<BTreeSet<FeedId>>,
-    /// The sum of what they hold, and when it last grew.
+    /// The sum of what they hold, and when it last grew, or something was said.
     progress: u64,
     progress_at: u64,
 }
@@ -46,16 +54,108 @@ pub(super) struct Confirmation {
 impl Room {
     // ---- the end of the input -----------------------------------------------------------------------
 
-    pub(super) fn end_of_input(&mut self, out: &mut Vec<Output>) {
-        // A node that stays has nothing to end.
+    /// A node that stays has nothing to end.
+    pub(super) fn end_of_input(&mut self, why: &str) {
         if self.config.passing && matches!(self.ending, Ending::Open) {
-            // Receipts are all that a pipe to one reader waits for.
-            if !self.pace.is_marked() && !self.whispers.is_pipe() {
-                self.post(&Draft::Mark, out);
-            }
-            let (last, progress_at) = (self.log.have(&self.me), self.now.mono);
-            self.ending = Ending::Confirming(Confirmation { last, required: None, progress: 0, progress_at });
+            self.ending = Ending::Confirming(Confirmation {
+                why: why.to_owned(),
+                ended_at: self.now.mono,
+                deadline: None,
+                last: None,
+                required: None,
+                progress: 0,
+                progress_at: self.now.mono,
+            });
         }
+    }
+
+    /// A signal, or whoever types `/quit`: what is said already may still be confirmed, in a moment.
+    pub(super) fn leave_at_once(&mut self, why: &str, out: &mut Vec<Output>) {
+        if !self.config.passing {
+            return self.leave(why, Outcome::Done, out);
+        }
+        let read_all = !matches!(self.ending, Ending::Open);
+        let owes = self.owes();
+        if !owes || !self.is_accompanied() {
+            return self.conclude_as(owes, read_all, Vec::new(), why, out);
+        }
+        self.end_of_input(why);
+        if let Ending::Confirming(confirmation) = &mut self.ending {
+            confirmation.deadline.get_or_insert(self.now.mono + LEAVE_CONFIRM_MS);
+        }
+    }
+
+    /// Whether text and commands are still taken out of what was read.
+    pub(super) fn is_speaking(&self) -> bool {
+        matches!(self.ending, Ending::Open | Ending::Confirming(_))
+    }
+
+    /// Something that was read was said, or done.
+    pub(super) fn said_on(&mut self) {
+        if let Ending::Confirming(confirmation) = &mut self.ending {
+            confirmation.progress_at = self.now.mono;
+        }
+    }
+
+    /// Whether the input has ended, and the patience for a peer is over.
+    pub(super) fn has_waited(&self) -> bool {
+        let Ending::Confirming(confirmation) = &self.ending else { return false };
+        self.now.mono >= confirmation.ended_at + self.config.wait_ms
+    }
+
+    /// Whether something that was read is not said, or not confirmed.
+    fn owes(&mut self) -> bool {
+        if !self.unsaid.is_empty() || self.owes_whispers() {
+            return true;
+        }
+        let confirmed = self.pace.confirmed_number(self.config.confirm, &self.domain);
+        if self.said_last <= confirmed {
+            // Of those that were there at the end of the input each has to have it.
+            return !self.missing().is_empty();
+        }
+        self.said > 0
+    }
+
+    /// Something was read that is to be confirmed.
+    pub(super) fn note_owed(&mut self) {
+        let is_accompanied = self.is_accompanied();
+        self.owed_to_somebody.get_or_insert(is_accompanied);
+    }
+
+    /// All was confirmed, as far as is known without looking at signatures: what is read next is the first that is not.
+    pub(super) fn note_confirmed(&mut self) {
+        if self.owed_to_somebody.is_some()
+            && self.unsaid.is_empty()
+            && !self.owes_whispers()
+            && self.pace.is_claimed(self.said_last, self.config.confirm)
+        {
+            self.owed_to_somebody = None;
+        }
+    }
+
+    /// The run is over; what has happened decides how.
+    pub(super) fn conclude(&mut self, owes: bool, missing: Vec<Person>, out: &mut Vec<Output>) {
+        let (why, read_all) = match &mut self.ending {
+            Ending::Confirming(confirmation) => {
+                (std::mem::take(&mut confirmation.why), confirmation.deadline.is_none())
+            }
+            _ => (String::new(), false),
+        };
+        self.conclude_as(owes, read_all, missing, &why, out);
+    }
+
+    fn conclude_as(&mut self, owes: bool, read_all: bool, missing: Vec<Person>, why: &str, out: &mut Vec<Output>) {
+        let linked = self.owed_to_somebody.filter(|_| owes).unwrap_or(self.accompanied_at.is_some());
+        let refused = !self.is_accompanied() && self.overlay.all_refused();
+        let outcome = Facts { owes, linked, refused, read_all }.outcome();
+        if outcome != Outcome::Done {
+            let short = match self.config.confirm {
+                Confirm::Members(count) if owes && self.said > 0 => Some((self.confirmed_by().len(), count)),
+                _ => None,
+            };
+            self.local.notice(Event::Undelivered { outcome, missing, posts: self.said, short });
+        }
+        self.leave(why, outcome, out);
     }
 
     /// Whether goodbye is said, or about to be.
@@ -91,132 +191,179 @@ impl Room {
         }
     }
 
-    /// A passing run does not wait for somebody to talk to for ever. A link alone is nobody: its peer
-    /// may never join.
+    /// A passing run looks for somebody to talk to for as long as its input is open, unless every peer refuses; behind that
+    /// for as long as its patience lasts.
     fn give_up_waiting(&mut self, out: &mut Vec<Output>) -> bool {
         if !self.config.passing {
             return false;
         }
-        if self.pace.has_members() && self.links.values().any(Link::is_ready) {
+        if self.is_accompanied() {
             self.accompanied_at = Some(self.now.mono);
+            self.owed_to_somebody = self.owed_to_somebody.map(|_| true);
             return false;
         }
-        let since = self.accompanied_at.unwrap_or(self.started.mono);
-        let refused = self.accompanied_at.is_none() && self.overlay.all_refused();
-        if self.now.mono < since + self.config.wait_ms && !refused {
-            return false;
-        }
-        let outcome = match self.accompanied_at {
-            None if refused => Outcome::Refused,
-            None => Outcome::NoPeer,
-            Some(_) if self.said + self.whispered == 0 => Outcome::Done,
-            Some(_) => {
-                self.local.notice(Event::Undelivered { missing: Vec::new() });
-                Outcome::Unconfirmed
-            }
+        let is_refused = self.overlay.all_refused();
+        let ended_at = match &self.ending {
+            Ending::Confirming(confirmation) => Some(confirmation.ended_at),
+            _ if is_refused => None,
+            _ => return false,
         };
-        self.leave("", outcome, out);
+        let since = self.accompanied_at.max(ended_at).unwrap_or(self.started.mono);
+        let is_hopeless = is_refused && ended_at.is_some() && self.accompanied_at.is_none();
+        if self.now.mono < since + self.config.wait_ms && !is_hopeless {
+            return false;
+        }
+        let owes = self.owes();
+        self.conclude(owes, Vec::new(), out);
         true
     }
 
     fn confirm_step(&mut self, out: &mut Vec<Output>) {
-        // Each is answered or given up in time.
-        if self.is_probing() {
+        let (now, linger_ms, accompanied_at) = (self.now.mono, self.config.linger_ms, self.accompanied_at);
+        let Ending::Confirming(confirmation) = &mut self.ending else { return };
+        if accompanied_at.is_none_or(|at| at < confirmation.ended_at) {
+            // The patience for a confirmation begins when somebody is there to give it.
+            confirmation.progress_at = now;
+        }
+        let is_overdue = confirmation.deadline.is_some_and(|deadline| now >= deadline);
+        let is_late = is_overdue || now >= confirmation.progress_at + linger_ms;
+        // Probes are answered or given up in time.
+        if (self.is_probing() && !is_overdue) || !(self.unsaid.is_empty() || is_late) {
             return;
         }
         if self.whispers.is_pipe() {
-            return self.confirm_whispers(out);
+            return self.confirm_whispers(is_late, out);
         }
+        self.mark_the_end(out);
+        self.note_progress();
+        if self.is_confirmed() {
+            return self.confirm_private(is_late, out);
+        }
+        let missing = self.missing();
+        // Without a link those who are gone may be back with it.
+        let is_hopeless = self.is_accompanied()
+            && !missing.is_empty()
+            && missing.iter().all(|member| !self.roster.is_present(member));
+        if is_hopeless || is_late {
+            let mut people: Vec<Person> = missing.iter().filter_map(|member| self.roster.person(member)).collect();
+            people.dedup();
+            self.conclude(true, people, out);
+        }
+    }
+
+    /// Once all that was read is said: everybody is asked for an answer.
+    fn mark_the_end(&mut self, out: &mut Vec<Output>) {
+        let Ending::Confirming(Confirmation { last: None, .. }) = &self.ending else { return };
+        if !self.unsaid.is_empty() {
+            return;
+        }
+        if !self.pace.is_marked() {
+            self.post(&Draft::Mark, out);
+        }
+        let number = self.log.have(&self.me);
+        if let Ending::Confirming(confirmation) = &mut self.ending {
+            confirmation.last = Some(number);
+        }
+    }
+
+    /// Who has everything now, and who has to.
+    fn note_progress(&mut self) {
         self.pace.check(&self.domain);
         let (me, now) = (self.me, self.now.mono);
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
-        let expired = now >= confirmation.progress_at + self.config.linger_ms;
+        let Some(last) = confirmation.last else { return };
         if confirmation.required.is_none() && self.completion.is_complete() {
-            let present = self.roster.present().map(|(session, _)| *session).filter(|session| *session != me);
-            confirmation.required = Some(present.collect());
+            confirmation.required = Some(BTreeSet::new());
             confirmation.progress_at = now;
         }
-        let Some(required) = &mut confirmation.required else {
-            if expired {
-                self.undelivered(BTreeMap::new(), out);
-            }
-            return;
-        };
-        // Nobody was there at the end of the input: whoever comes in time may confirm.
+        let Some(required) = &mut confirmation.required else { return };
+        let present = || self.roster.present().map(|(session, _)| *session).filter(|session| *session != me);
+        // Where nobody was there at the end of the input, whoever comes in time may confirm.
         if required.is_empty() {
-            required.extend(self.roster.present().map(|(session, _)| *session).filter(|session| *session != me));
+            required.extend(present());
         }
-        let last = confirmation.last;
+        self.held.extend(required.iter().copied().chain(present()).filter(|member| self.pace.holds(member, last)));
         let progress: u64 = required.iter().map(|member| self.pace.progress(member).min(last)).sum();
         let progress = progress + self.whispered.saturating_sub(self.whispers.waiting() as u64);
         if progress > confirmation.progress {
-            confirmation.progress = progress;
-            confirmation.progress_at = now;
+            (confirmation.progress, confirmation.progress_at) = (progress, now);
         }
-        // Who passes by and says goodbye was no reader.
-        let passed = |member: &FeedId| self.roster.session(member).is_some_and(|s| s.passing && s.has_left());
-        self.held.extend(required.iter().filter(|member| self.pace.holds(member, last)));
-        let held = |member: &FeedId| self.held.contains(member);
-        let missing: Vec<FeedId> = required.iter().filter(|member| !held(member) && !passed(member)).copied().collect();
-        let confirmed: BTreeSet<_> =
-            required.iter().filter(|member| held(member)).map(|member| member.author).collect();
-        if (missing.is_empty() && !confirmed.is_empty()) || (self.said == 0 && !required.is_empty()) {
-            let members = confirmed.len();
-            return self.confirm_private(members, expired, out);
+    }
+
+    /// The sessions that have to have everything.
+    fn required(&self) -> Option<&BTreeSet<FeedId>> {
+        let Ending::Confirming(confirmation) = &self.ending else { return None };
+        confirmation.required.as_ref().filter(|required| !required.is_empty())
+    }
+
+    /// Those of them that lack something. Who passed by and said goodbye was no reader; who was killed and is back as another
+    /// session is the same node.
+    fn missing(&self) -> Vec<FeedId> {
+        let has_passed = |member: &FeedId| self.roster.session(member).is_some_and(|s| s.passing && s.has_left());
+        let is_back = |member: &FeedId| {
+            !self.roster.is_present(member) && self.held.iter().any(|held| held.author == member.author)
+        };
+        let required = self.required().filter(|_| self.config.confirm == Confirm::All && self.said > 0);
+        let lacks = |member: &&FeedId| !self.held.contains(member) && !has_passed(member) && !is_back(member);
+        required.into_iter().flatten().filter(lacks).copied().collect()
+    }
+
+    /// Who has everything, this identity's other sessions apart.
+    fn confirmed_by(&self) -> BTreeSet<Id> {
+        self.held.iter().map(|member| member.author).filter(|author| *author != self.me.author).collect()
+    }
+
+    /// Whether what was said to all is confirmed as it has to be.
+    fn is_confirmed(&self) -> bool {
+        if self.required().is_none() || !self.unsaid.is_empty() {
+            return false;
         }
-        let hopeless = !missing.is_empty() && missing.iter().all(|member| !self.roster.is_present(member));
-        if hopeless || expired {
-            let missing = missing.iter().filter_map(|member| Some((*member, self.roster.person(member)?)));
-            let missing = missing.collect();
-            self.undelivered(missing, out);
-        }
+        let is_enough = match self.config.confirm {
+            Confirm::All => self.missing().is_empty() && !self.held.is_empty(),
+            Confirm::Members(count) => self.confirmed_by().len() >= count,
+        };
+        self.said == 0 || (is_enough && self.pace.covers(self.said_last))
     }
 
     /// What was said to all is confirmed; what was said to some alone has to be, too.
-    fn confirm_private(&mut self, members: usize, expired: bool, out: &mut Vec<Output>) {
+    fn confirm_private(&mut self, is_late: bool, out: &mut Vec<Output>) {
         let missing = self.whispers.readers_awaited();
-        if !missing.is_empty() && !expired {
+        if !missing.is_empty() && !is_late {
             return;
         }
-        if !missing.is_empty() || self.whispers.has_failed() {
-            if !missing.is_empty() {
-                self.local.notice(Event::Undelivered { missing });
-            }
-            return self.leave("", Outcome::Unconfirmed, out);
-        }
+        let owes = self.owes_whispers();
         // Of each that was whispered it was told that it was heard.
-        if self.said > 0 || self.whispered == 0 {
-            self.local.notice(Event::Delivered { posts: self.said, members });
+        if !owes && (self.said > 0 || self.whispered == 0) {
+            let held: BTreeSet<Id> = self.held.iter().map(|member| member.author).collect();
+            self.local.notice(Event::Delivered { posts: self.said, members: held.len() });
         }
-        self.leave("", Outcome::Done, out);
+        self.conclude(owes, missing, out);
     }
 
     /// All that was piped in is for one reader, who confirms it.
-    fn confirm_whispers(&mut self, out: &mut Vec<Output>) {
-        let (now, linger_ms, said) = (self.now.mono, self.config.linger_ms, self.whispered);
+    fn confirm_whispers(&mut self, is_late: bool, out: &mut Vec<Output>) {
+        let (now, said) = (self.now.mono, self.whispered);
         let reader = self.pipe_reader();
         let Ending::Confirming(confirmation) = &mut self.ending else { return };
         // Until it is found nothing can be said to it, and somebody gives up looking.
-        let Some((reader, waiting)) = reader else { return };
+        let Some((reader, waiting)) = reader else {
+            if confirmation.deadline.is_some() && is_late {
+                self.conclude(true, Vec::new(), out);
+            }
+            return;
+        };
         let progress = said.saturating_sub(waiting as u64);
         if progress > confirmation.progress {
             (confirmation.progress, confirmation.progress_at) = (progress, now);
+            return;
         }
-        let is_over = waiting == 0 || now >= confirmation.progress_at + linger_ms;
-        if waiting == 0 && !self.whispers.has_failed() {
+        let owes = self.owes();
+        if !owes {
             self.local.notice(Event::Delivered { posts: said, members: 1 });
-            self.leave("", Outcome::Done, out);
-        } else if is_over {
-            self.local.notice(Event::Undelivered { missing: vec![reader] });
-            self.leave("", Outcome::Unconfirmed, out);
+            self.conclude(false, Vec::new(), out);
+        } else if waiting == 0 || is_late {
+            self.conclude(true, vec![reader], out);
         }
-    }
-
-    fn undelivered(&mut self, missing: BTreeMap<FeedId, Person>, out: &mut Vec<Output>) {
-        let mut people: Vec<Person> = missing.into_values().collect();
-        people.dedup();
-        self.local.notice(Event::Undelivered { missing: people });
-        self.leave("", Outcome::Unconfirmed, out);
     }
 
     // ---- goodbye --------------------------------------------------------------------------------------
@@ -232,7 +379,9 @@ impl Room {
     }
 
     fn say_goodbye(&mut self, why: &str, outcome: Outcome, out: &mut Vec<Output>) {
-        self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX, outcome };
+        let is_asked = matches!(&self.ending, Ending::Confirming(Confirmation { deadline: Some(_), .. }));
+        let waited_ms = if is_asked { LEAVE_CONFIRM_MS } else { 0 };
+        self.ending = Ending::Leaving { deadline: self.now.mono + LEAVE_MS_MAX - waited_ms, outcome };
         self.note_acquaintances(out);
         self.end_whispers();
         let mut end = why.len().min(WHY_BYTES_MAX);

@@ -199,10 +199,16 @@ pub enum Event {
         /// How many members.
         members: usize,
     },
-    /// The time for confirmation is over; these lack something. Empty: nobody was there.
+    /// The run ends, and not all that was read is said and confirmed, or nobody was reached.
     Undelivered {
-        /// Who.
+        /// How it ends: not `Done`.
+        outcome: Outcome,
+        /// Who lacks something, as far as is known.
         missing: Vec<Person>,
+        /// How many posts were said.
+        posts: u64,
+        /// With `Confirm::Members`: how many have all, and how many should.
+        short: Option<(usize, usize)>,
     },
     /// Notices that a slow reader of stdout did not take in time.
     Skipped {
@@ -380,14 +386,24 @@ pub struct LinkStatus {
     pub queued_bytes: usize,
 }
 
-/// How a run ended.
+/// Who has to have all that was said, for a run that ends with its input to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Confirm {
+    /// All who are there at the end of the input.
+    #[default]
+    All,
+    /// So many others; at least 1.
+    Members(usize),
+}
+
+/// How a run ended; `room::verdict` decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done, and confirmed where that was asked.
+    /// All that was read is said and confirmed; or the run was there for something else.
     Done,
-    /// No peer was reached.
+    /// No peer was linked when the first unconfirmed line was read, or later.
     NoPeer,
-    /// Not confirmed by all.
+    /// One was, and not all is confirmed.
     Unconfirmed,
     /// Every peer refused.
     Refused,
@@ -433,8 +449,15 @@ pub enum Command {
     Recall(Wanted),
     /// How are things? Answered by `Event::Status`.
     Status,
+    /// A line of a script is no command, or cannot be done. That was told; the run counts it as not said.
+    Undone,
     /// The input has ended: confirm all, then leave.
     EndOfInput,
+    /// A script wants no more: as the end of its input, with a word of goodbye.
+    Quit {
+        /// The word, or nothing.
+        why: String,
+    },
     /// Say goodbye and end.
     Leave {
         /// A word of goodbye, or nothing.

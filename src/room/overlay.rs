@@ -35,8 +35,12 @@ pub use choice::{Candidate, Rings};
 use acquainted::Acquainted;
 use attempt::Attempt;
 
-/// The pause before a node is dialled again with which a link ended for broken rules, or that has us banned; a guess.
-const FALLEN_OUT_MS: u64 = 10_000;
+/// The pause before a node is dialled again with which a link ended for broken rules: half of what a pipe waits for its only
+/// peer.
+const FALLEN_OUT_MS: u64 = 5_000;
+
+/// The same before one that has us banned; a guess.
+const BANNED_MS: u64 = 10_000;
 
 /// How long the larger id waits for the smaller one to dial, in a room where all link to all.
 const HEAD_START_MS: u64 = 1_500;
@@ -547,7 +551,7 @@ impl Overlay {
     /// It has us banned: it is left alone for a while.
     pub(super) fn stay_away(&mut self, target: &Target, now: u64) {
         if let Some(attempt) = self.attempt_mut(target) {
-            attempt.next_at = attempt.next_at.max(now + FALLEN_OUT_MS);
+            attempt.next_at = attempt.next_at.max(now + BANNED_MS);
         }
     }
 

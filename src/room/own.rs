@@ -7,8 +7,7 @@ use std::sync::Arc;
 use crate::limits::{JOIN_RENEW_MS, POST_AHEAD_MS_MAX, RANK_DEFAULT};
 use crate::wire::record::{Draft, Header, Post};
 
-use super::ending::Ending;
-use super::event::{Command, Event, Outcome, Person, Said, Whom};
+use super::event::{Command, Event, Person, Said, Whom};
 use super::local::Question;
 use super::pace::Due;
 use super::{Output, Room};
@@ -53,7 +52,7 @@ impl Room {
     }
 
     pub(super) fn say(&mut self, said: &Said, out: &mut Vec<Output>) {
-        if !matches!(self.ending, Ending::Open) {
+        if !self.is_speaking() {
             return;
         }
         if said.private {
@@ -63,12 +62,7 @@ impl Room {
         } else {
             self.said += 1;
             self.post(&Draft::Say { text: &said.text, action: said.action, part: said.part }, out);
-        }
-    }
-
-    pub(super) fn command(&mut self, command: Command, out: &mut Vec<Output>) {
-        if let Some(command) = self.hold_command(command) {
-            self.obey(command, out);
+            self.said_last = self.log.have(&self.me);
         }
     }
 
@@ -76,7 +70,7 @@ impl Room {
         match command {
             Command::Say(said) => self.say(&said, out),
             Command::Nick(nick) => {
-                if nick != self.config.nick && matches!(self.ending, Ending::Open) {
+                if nick != self.config.nick && self.is_speaking() {
                     let old = std::mem::replace(&mut self.config.nick, nick.clone());
                     self.post(&Draft::Nick, out);
                     let member = Person { id: self.me.author, nick };
@@ -87,7 +81,7 @@ impl Room {
                 }
             }
             Command::Whisper(whom, said) => {
-                if matches!(self.ending, Ending::Open) {
+                if self.is_speaking() {
                     self.whisper(&whom, &said, out);
                 }
             }
@@ -100,11 +94,10 @@ impl Room {
             Command::Names => self.local.ask(Question::Names),
             Command::Status => self.local.ask(Question::Status),
             Command::Recall(wanted) => self.local.ask(Question::Recall(wanted)),
-            Command::EndOfInput => self.end_of_input(out),
-            Command::Leave { why } => {
-                let is_owed = self.config.passing && self.owes_whispers();
-                self.leave(&why, if is_owed { Outcome::Unconfirmed } else { Outcome::Done }, out);
-            }
+            Command::Undone => self.whispers.fail(),
+            Command::EndOfInput => self.end_of_input(""),
+            Command::Quit { why } if self.config.passing => self.end_of_input(&why),
+            Command::Quit { why } | Command::Leave { why } => self.leave_at_once(&why, out),
         }
     }
 

@@ -7,13 +7,16 @@
 //! of a member makes all earlier ones useless: when the window runs out, when the log has to know what it may drop, and
 //! at the end. Until then a member that claims to have everything is let be: nobody waits for it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::identity::Id;
 use crate::limits::{
     LOG_BYTES_MAX, MARK_AFTER_MS, MARK_AGAIN_MS, MARK_BYTES, MARK_BYTES_PER_MEMBER, MARKS_PER_WINDOW,
     MEMBER_STALLED_MS, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 use crate::wire::record::{Ack, Domain, FeedId};
+
+use super::event::Confirm;
 
 /// What one member's node holds of our feed.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ impl Receipt {
 /// The state of our own feed.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// Whose feed it is.
+    me: Id,
     /// (number, bytes of the feed up to and with it), from the first that somebody may lack.
     sizes: VecDeque<(u64, u64)>,
     total_bytes: u64,
@@ -68,6 +73,10 @@ pub(super) struct Pace {
     settled_bytes: u64,
     /// Answers have come since they were checked last.
     unchecked: bool,
+    /// Up to this number somebody has held each post; whoever came later than a post need not have it.
+    covered: u64,
+    /// Up to this number all that counted had everything, when there was somebody.
+    confirmed: u64,
 }
 
 /// What the room should post, if anything.
@@ -78,8 +87,9 @@ pub(super) enum Due {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(me: Id) -> Self {
         Self {
+            me,
             sizes: VecDeque::new(),
             total_bytes: 0,
             last: 0,
@@ -96,6 +106,8 @@ impl Pace {
             excused: 0,
             settled_bytes: 0,
             unchecked: false,
+            covered: 0,
+            confirmed: 0,
         }
     }
 
@@ -130,11 +142,14 @@ impl Pace {
         self.trim();
     }
 
-    /// Members are those whose sessions are present; others no longer count.
-    pub(super) fn set_members(&mut self, present: impl Iterator<Item = FeedId>, now: u64) {
+    /// Members are those whose sessions are present; others no longer count, but for what they held.
+    pub(super) fn set_members(&mut self, present: &[FeedId], confirm: Confirm, domain: &Domain, now: u64) {
+        if present.is_empty() {
+            self.confirmed_number(confirm, domain);
+        }
         let mut gone = std::mem::take(&mut self.receipts);
         for member in present {
-            let receipt = gone.remove(&member).unwrap_or(Receipt {
+            let receipt = gone.remove(member).unwrap_or(Receipt {
                 first: 0,
                 last: 0,
                 candidate: None,
@@ -144,9 +159,54 @@ impl Pace {
                 progress_at: now,
                 since: self.last + 1,
             });
-            self.receipts.insert(member, receipt);
+            self.receipts.insert(*member, receipt);
+        }
+        for ack in gone.into_values().filter_map(|receipt| receipt.candidate) {
+            let is_new = ack.last > self.covered && ack.first <= self.covered + 1;
+            if is_new && ack.verify(domain).is_ok() {
+                self.covered = ack.last;
+            }
         }
         self.settle();
+    }
+
+    /// Up to which number everything of ours is confirmed: by all who are there, or who were before nobody was.
+    pub(super) fn confirmed_number(&mut self, confirm: Confirm, domain: &Domain) -> u64 {
+        self.check(domain);
+        let held = |receipt: &Receipt| if receipt.first <= receipt.since.max(1) { receipt.last } else { 0 };
+        let held = match confirm {
+            Confirm::All => self.receipts.values().map(held).min(),
+            Confirm::Members(count) => {
+                let mut others: BTreeMap<Id, u64> = BTreeMap::new();
+                for (member, receipt) in self.receipts.iter().filter(|(member, _)| member.author != self.me) {
+                    let most = others.entry(member.author).or_default();
+                    *most = held(receipt).max(*most);
+                }
+                let mut others: Vec<u64> = others.into_values().collect();
+                others.sort_unstable_by(|one, other| other.cmp(one));
+                count.checked_sub(1).and_then(|place| others.get(place)).copied()
+            }
+        };
+        self.confirmed = self.confirmed.max(held.unwrap_or(0).min(self.covered));
+        self.confirmed
+    }
+
+    /// Whether somebody has held each post of ours up to a number.
+    pub(super) fn covers(&self, number: u64) -> bool {
+        self.covered >= number
+    }
+
+    /// Whether those who have to confirm claim to have everything up to a number.
+    pub(super) fn is_claimed(&self, number: u64, confirm: Confirm) -> bool {
+        let claims = self.receipts.iter().filter(|(_, receipt)| receipt.claimed() >= number);
+        match confirm {
+            Confirm::All => self.has_members() && claims.count() == self.receipts.len(),
+            Confirm::Members(count) => {
+                let others: BTreeSet<Id> =
+                    claims.map(|(member, _)| member.author).filter(|id| *id != self.me).collect();
+                others.len() >= count
+            }
+        }
     }
 
     pub(super) fn has_members(&self) -> bool {
@@ -190,7 +250,20 @@ impl Pace {
             receipt.last = receipt.last.max(ack.last);
             receipt.counts |= receipt.last >= receipt.target;
         }
+        self.cover();
         self.settle();
+    }
+
+    /// What the members hold together, from the first post on without a hole.
+    fn cover(&mut self) {
+        let held = self.receipts.values().filter(|receipt| receipt.last > self.covered);
+        let mut held: Vec<(u64, u64)> = held.map(|receipt| (receipt.first, receipt.last)).collect();
+        held.sort_unstable();
+        for (first, last) in held {
+            if first <= self.covered + 1 {
+                self.covered = self.covered.max(last);
+            }
+        }
     }
 
     /// The receipts have changed.

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::wire::record::FeedId;
 use crate::wire::seal::{Content, Sealer, SealingKey, Text};
 
-use super::event::{Command, Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom, private_messages};
+use super::event::{Event, NotHeard, Person, Said, WaitsFor, Whisper, Whom, private_messages};
 use super::names::{Names, start_of};
 use super::{LinkId, Output, Room};
 
@@ -58,8 +58,6 @@ pub(super) struct Whispers {
     is_pipe_told: bool,
     /// and that some of it was not taken, or was given up.
     has_failed: bool,
-    /// Commands that name somebody, before it is known who is here, and what follows them.
-    held: VecDeque<Command>,
     /// What is to be kept,
     notes: Vec<Note>,
     /// the streams whose state is being kept, and under which token.
@@ -91,7 +89,6 @@ impl Whispers {
             pipe: to.map_or(Pipe::Room, Pipe::Sought),
             is_pipe_told: false,
             has_failed: false,
-            held: VecDeque::new(),
             notes: Vec::new(),
             keeping: None,
             next_token: 1,
@@ -121,9 +118,9 @@ impl Whispers {
         !matches!(self.pipe, Pipe::Room)
     }
 
-    /// Whether something was not taken, or was given up.
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
+    /// Something was not taken, or cannot be done.
+    pub(super) fn fail(&mut self) {
+        self.has_failed = true;
     }
 
     /// How many whispers wait for their readers.
@@ -407,7 +404,6 @@ impl Room {
 
     /// What is due by the clock.
     pub(super) fn whispers_due(&mut self, out: &mut Vec<Output>) {
-        self.obey_held(out);
         self.find_pipe_reader(out);
         let now = self.now.mono;
         let is_used = |talk: &Talk| !talk.queue.is_empty() || now < talk.used_at + WHISPER_LINK_MS;
@@ -527,8 +523,7 @@ impl Room {
 
     /// The run ends: what waits is kept, or its sender told.
     pub(super) fn end_whispers(&mut self) {
-        let held = std::mem::take(&mut self.whispers.held);
-        let unsaid = held.iter().filter(|command| matches!(command, Command::Whisper(..))).count();
+        let unsaid = self.unsaid.whispers();
         if unsaid > 0 {
             let told = private_messages(unsaid);
             let verb = if unsaid == 1 { "was" } else { "were" };

@@ -11,7 +11,7 @@ use hobnob::console::print::{Printer, Shown, Style};
 use hobnob::console::{Naming, complete, rows_of};
 use hobnob::contacts::Contacts;
 use hobnob::identity::Identity;
-use hobnob::room::event::{Event, Member, Person, Recovered};
+use hobnob::room::event::{Event, Member, Outcome, Person, Recovered};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use serde_json::Value;
 
@@ -149,11 +149,24 @@ fn runs_that_end_with_their_input_come_and_go_untold() {
 }
 
 #[test]
-fn who_did_not_confirm_is_named() {
-    let told = |missing| printed(PIPE, &[Event::Undelivered { missing }]).notices;
+fn each_exit_code_but_0_has_a_word() {
+    let told = |outcome, missing, posts, short| {
+        printed(PIPE, &[Event::Undelivered { outcome, missing, posts, short }]).notices
+    };
     let carol = person(3, "carol");
-    assert_eq!(told(vec![carol.clone()]), format!("hobnob: not confirmed by carol ({})\n", carol.id.short()));
-    assert_eq!(told(vec![]), "hobnob: not delivered: nobody was there to confirm it\n");
+    let named = format!("hobnob: not confirmed by carol ({})\n", carol.id.short());
+    assert_eq!(told(Outcome::Unconfirmed, vec![carol], 1, None), named);
+    let unsaid = "hobnob: not all that was read is said and confirmed\n";
+    assert_eq!(told(Outcome::Unconfirmed, vec![], 1, None), unsaid);
+    let short = "hobnob: confirmed by 1 of the 3 that --confirm asks for\n";
+    assert_eq!(told(Outcome::Unconfirmed, vec![], 1, Some((1, 3))), short);
+    assert_eq!(told(Outcome::NoPeer, vec![], 0, None), "hobnob: nothing was said: no peer was linked\n");
+    assert_eq!(told(Outcome::NoPeer, vec![], 9, None), "hobnob: what was read last was not said: no peer was linked\n");
+    assert_eq!(told(Outcome::Refused, vec![], 0, None), "hobnob: nothing was said: every peer refused\n");
+}
+
+fn undelivered(member: Person) -> Event {
+    Event::Undelivered { outcome: Outcome::Unconfirmed, missing: vec![member], posts: 1, short: None }
 }
 
 fn as_json(event: &Event) -> Value {
@@ -187,7 +200,7 @@ fn every_event_in_json_has_its_name_and_a_time() {
         ("renamed", Event::Renamed { member: carol.clone(), old: nick("carla") }),
         ("gap", Event::Gap { from: carol.clone(), missed: 3 }),
         ("delivered", Event::Delivered { posts: 2, members: 1 }),
-        ("error", Event::Undelivered { missing: vec![carol.clone()] }),
+        ("error", undelivered(carol.clone())),
         ("error", Event::Refused("no".into())),
         ("warning", Event::Unreached { peer: "host:1".into(), why: "refused".into() }),
         ("warning", Event::Skipped { notices: 9 }),

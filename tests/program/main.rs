@@ -5,6 +5,7 @@ mod chaos;
 mod command_line;
 mod contacts;
 mod encrypted;
+mod ends;
 mod exit_codes;
 mod filter;
 mod history;

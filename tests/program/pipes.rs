@@ -76,7 +76,7 @@ fn commands_are_run_where_that_is_asked_for() {
     let mut pipe = piping("pipe", &["--commands", &alice.addr()]);
     pipe.wait_for_all(&["alice"]);
     pipe.write(b"one\n/me waves\n/nick piper\n//quit is a command\n/frobnicate\n/quit that is all\nnot said\n");
-    assert_eq!(pipe.exit_code(), 0, "{}", pipe.told());
+    assert_eq!(pipe.exit_code(), 4, "a line was no command\n{}", pipe.told());
     alice.wait_for_said("pipe", &lines(&["one", "waves"]));
     alice.wait_for_said("piper", &lines(&["/quit is a command"]));
     alice.wait_for("the new name", |event| event["event"] == "renamed" && event["old"] == "pipe");

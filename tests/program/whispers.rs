@@ -143,7 +143,7 @@ fn a_command_too_long_to_be_done_is_not_said() {
     let mut pipe = piping("pipe", &["--commands", &alice.addr()]);
     pipe.say(&format!("before\n/msg bob {}\nafter\n//{}\nend", "secret <".repeat(20_000), "y".repeat(80_000)));
     pipe.end_input();
-    assert_eq!(pipe.exit_code(), 1, "{}", pipe.told());
+    assert_eq!(pipe.exit_code(), 4, "{}", pipe.told());
     pipe.wait_for("a word", |event| {
         event["event"] == "error" && event["text"].as_str().unwrap_or_default().contains("/msg")
     });

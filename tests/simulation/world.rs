@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hobnob::identity::{Id, Identity};
-use hobnob::room::event::{Command, Said};
+use hobnob::room::event::{Command, Confirm, Said};
 use hobnob::room::intake::Seen;
 use hobnob::room::rng::Rng;
 use hobnob::room::{Acquaintance, Config, DialFailure, Input, LinkId, Named, Now, Output, Past, Reach, Room};
@@ -312,6 +312,7 @@ impl World {
             passing: node.plan.passing,
             wait_ms: 10_000,
             linger_ms: 10_000,
+            confirm: Confirm::All,
             echo: true,
             backlog_lines: 50,
             keep: node.kept.is_some(),

@@ -9,7 +9,7 @@ use crate::console::naming::Naming;
 use crate::contacts::Refused;
 use crate::identity::Id;
 use crate::known::Changed;
-use crate::room::event::{Event, NotHeard, Peer, Person, Recovered, WaitsFor, private_messages};
+use crate::room::event::{Event, NotHeard, Outcome, Peer, Person, Recovered, WaitsFor, private_messages};
 use crate::room::names::start_of;
 use crate::wire::end::End;
 
@@ -99,7 +99,7 @@ impl Printer {
                 self.naming.name(person),
                 person.id.short()
             ))),
-            Event::Undelivered { missing } => Some(Notice::Trouble(undelivered(missing))),
+            Event::Undelivered { .. } => undelivered(event).map(Notice::Trouble),
             Event::Skipped { notices } => Some(Notice::Trouble(skipped(*notices))),
             Event::Warning(text) | Event::Refused(text) => Some(Notice::Trouble(text.clone())),
             // The first line of the run tells it.
@@ -296,14 +296,20 @@ fn looking(peers: usize) -> String {
     format!("looking for {peers} {} known from before", if peers == 1 { "peer" } else { "peers" })
 }
 
-/// Who did not confirm what was said.
-pub(crate) fn undelivered(missing: &[Person]) -> String {
-    if missing.is_empty() {
-        return "not delivered: nobody was there to confirm it".to_owned();
-    }
-    let names: Vec<String> =
-        missing.iter().map(|person| format!("{} ({})", filter_name(person.nick.as_str()), person.id.short())).collect();
-    format!("not confirmed by {}", names.join(", "))
+/// Why a run did not end well; one word for each exit code but 0.
+pub(crate) fn undelivered(event: &Event) -> Option<String> {
+    let Event::Undelivered { outcome, missing, posts, short } = event else { return None };
+    let unsaid = if *posts == 0 { "nothing was said" } else { "what was read last was not said" };
+    Some(match (outcome, short) {
+        (Outcome::Refused, _) => format!("{unsaid}: every peer refused"),
+        (Outcome::NoPeer, _) => format!("{unsaid}: no peer was linked"),
+        (_, Some((have, of))) => format!("confirmed by {have} of the {of} that --confirm asks for"),
+        _ if missing.is_empty() => "not all that was read is said and confirmed".to_owned(),
+        _ => {
+            let name = |person: &Person| format!("{} ({})", filter_name(person.nick.as_str()), person.id.short());
+            format!("not confirmed by {}", missing.iter().map(name).collect::<Vec<_>>().join(", "))
+        }
+    })
 }
 
 /// Who look alike, for those who read no tags.

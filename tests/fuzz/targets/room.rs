@@ -13,7 +13,7 @@ use hobnob::limits::{
     FRAME_BYTES_MAX, NUMBER_MAX, OUTBOX_BYTES_MAX, OUTBOX_CONTROL_BYTES_MAX, RANK_DEFAULT, TICK_MS,
     WAITING_BYTES_TOTAL_MAX,
 };
-use hobnob::room::event::{Command, Event, Person, Said, Whom};
+use hobnob::room::event::{Command, Confirm, Event, Person, Said, Whom};
 use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{Config, DialFailure, DialId, Input, LinkId, Now, Output, Reach, Room};
 use hobnob::wire::Frame;
@@ -117,6 +117,7 @@ fn config(seed: u8, nick: &str, reach: Reach, mode: Mode) -> Config {
         passing: false,
         wait_ms: 10_000,
         linger_ms: 10_000,
+        confirm: Confirm::All,
         echo: true,
         backlog_lines: 50,
         keep: false,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hobnob::identity::Identity;
 use hobnob::limits::{LOG_BYTES_MAX, RANK_DEFAULT, TICK_MS};
-use hobnob::room::event::{Command, Event, Outcome, Person, Said};
+use hobnob::room::event::{Command, Confirm, Event, Outcome, Person, Said};
 use hobnob::room::intake::{Seen, read_frame};
 use hobnob::room::{
     Acquaintance, Arrival, Config, DialId, Input, LinkId, Note, Now, Output, Past, Reach, Room, Target,
@@ -167,6 +167,7 @@ pub(crate) fn config(seed: u8) -> Config {
         passing: false,
         wait_ms: 10_000,
         linger_ms: 10_000,
+        confirm: Confirm::All,
         echo: true,
         backlog_lines: 50,
         keep: false,

@@ -1,8 +1,8 @@
 //! How a link begins and ends, and what is not allowed on it.
 
 use hobnob::limits::{DIALS_CROSS_MS_MAX, FEEDS_PER_PAGE_MAX, LINK_FEEDS_MAX, LINK_NEW_FEEDS, LINK_SILENT_MS_MAX};
-use hobnob::room::event::{Event, Outcome};
-use hobnob::room::{Arrival, Config, Named, Target};
+use hobnob::room::event::{Command, Event, Outcome};
+use hobnob::room::{Arrival, Config, Input, Named, Target};
 use hobnob::wire::end::End;
 use hobnob::wire::record::{Control, Entry, Mode};
 
@@ -100,6 +100,7 @@ fn a_host_with_another_key_than_the_ticket_says_is_refused() {
         let told = |event: &Event| matches!(event, Event::Unreached { peer, why } if *peer == addr && keys.iter().all(|key| why.contains(key)));
         assert_eq!(bob.events.iter().filter(|event| told(event)).count(), 1, "{:?}", bob.events);
     }
+    bob.input(Input::Command(Command::EndOfInput));
     bob.pass(2_000);
     assert_eq!(bob.outcome, Some(Outcome::Refused));
 }

@@ -4,9 +4,9 @@ use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, POST_AHEAD_MS_MAX, WINDOW_
 use hobnob::room::event::{Command, Event, Said, Whom};
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
-use hobnob::wire::record::{Draft, FeedId};
+use hobnob::wire::record::FeedId;
 
-use super::hand::{Author, Hand, Sent, Two, config, two};
+use super::hand::{Author, Hand, Sent, Two, two};
 
 fn acks(sent: &[Sent]) -> Vec<(FeedId, u64, u64)> {
     let ack = |sent: &Sent| if let Sent::Ack(ack) = sent { Some((ack.feed, ack.first, ack.last)) } else { None };
@@ -51,20 +51,6 @@ fn fill_window(bob: &mut Hand) -> usize {
         bob.input(Input::Say(Said { text: "x".repeat(1_000), ..Said::default() }));
     }
     panic!("stdin ran free");
-}
-
-/// stdin ran free without an uplink: 42 MB and 25 holes.
-#[test]
-fn stdin_is_not_read_while_nobody_is_there() {
-    let mut bob = Hand::new(config(1));
-    let mut alice = Author::new(2, "alice");
-    assert!(!bob.room.may_say());
-    let a = bob.level_link(&alice);
-    assert!(!bob.room.may_say(), "a link is no member");
-    bob.post(a, &alice.join());
-    assert!(bob.room.may_say());
-    bob.post(a, &alice.post(&Draft::Leave { why: "" }));
-    assert!(!bob.room.may_say());
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl World {
                     assert!(shown.members.remove(&member.id.to_string()), "n{node} saw {} go unjoined", member.nick);
                 }
                 Event::Gap { from, missed } => *shown.missed.entry(from.id.to_string()).or_default() += missed,
-                Event::Undelivered { missing } => {
+                Event::Undelivered { missing, .. } => {
                     shown.undelivered = missing.iter().map(|person| person.nick.to_string()).collect();
                 }
                 Event::Whispered(whisper) if !whisper.mine => {
