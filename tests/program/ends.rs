@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::support::wire::{Wire, now};
 use crate::support::{Node, chatting, hobnob, lines_of, piping, status, undialable};
 use hobnob::identity::Identity;
+use hobnob::ticket::{Host, Ticket};
 use hobnob::wire::record::{Domain, Draft, FeedId, Header, Nick, Post};
 use nix::sys::signal::Signal;
 
@@ -55,6 +56,40 @@ fn a_line_that_comes_when_the_only_peer_is_gone_is_code_3_however_it_went() {
         pipe.end_input();
         assert_eq!(pipe.exit_code(), 3, "{signal}: {}", pipe.told());
         assert!(pipe.stderr().contains("nothing was said: no peer was linked"), "{}", pipe.stderr());
+    }
+}
+
+/// A ticket to a host of the test's choice, which is nobody's.
+fn ticket_to(addr: &str) -> String {
+    let host = Host { id: Identity::from_seed(&[5; 32]).id(), addresses: vec![addr.parse().expect("an address")] };
+    Ticket { hosts: vec![host], room: "lobby".to_owned(), secret: None }.to_line().to_string()
+}
+
+/// Whatever way text comes, and whomever it is for.
+#[test]
+fn no_text_is_done_where_nobody_is_or_all_refuse() {
+    let alice = chatting("alice", &["--room", "elsewhere"]);
+    for (addr, code, why) in [(free_addr(), 3, "no peer was linked"), (alice.addr(), 5, "every peer refused")] {
+        let ticket = ticket_to(&addr);
+        let by_ticket = format!("{ticket}\nhello\n");
+        for (args, input) in [
+            (&[addr.as_str()][..], "hello\n"),
+            (&[&addr], ""),
+            (&["--to", "bob", &addr], "hello\n"),
+            (&["--commands", &addr], "/msg bob hello\n"),
+            (&["--commands", &addr], "/chat bob\nhello\n/quit\n"),
+            (&["--commands", &addr], "/names\n/frobnicate\n"),
+            (&["-m", "hello", &addr], ""),
+            (&["-m", "hello", "--to", "bob", &addr], ""),
+            (&["--confirm", "2", "-m", "hello", &addr], ""),
+            (&["--ticket", "-"], &by_ticket),
+        ] {
+            let mut pipe = piping("pipe", &[&["--wait", "1"], args].concat());
+            pipe.write(input.as_bytes());
+            pipe.end_input();
+            assert_eq!(pipe.exit_code(), code, "{args:?} {input:?}: {}", pipe.told());
+            assert!(pipe.stderr().contains(why), "{args:?}: {}", pipe.stderr());
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 mod comeback;
 mod cut;
 mod hub;
+mod pipe;
 mod whisper;
 mod world;
 
