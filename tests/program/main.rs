@@ -16,6 +16,7 @@ mod joining;
 mod known;
 mod names;
 mod pipes;
+mod printed_commands;
 mod python_peer;
 mod refusals;
 mod rooms;
