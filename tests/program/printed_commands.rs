@@ -97,6 +97,7 @@ fn rows() -> Vec<Row> {
         row(ALICE_SHORT, &[], CHAT),
         row("hobnob -n bob alice.example:9000", &[ALICE_SHORT], CHAT),
         row("df -h | hobnob -n disk alice.example:9000", &[ALICE_SHORT], Way::Ends),
+        row("hobnob -n backup -m \"backup failed\" alice.example:9000", &[ALICE_SHORT], Way::Ends),
         row("df -h | hobnob -n disk --to alice alice.example:9000", &[ALICE_SHORT], Way::Ends),
         row("tail -f app.log | hobnob -n app alice.example:9000", &[ALICE_SHORT], Way::Says("the app has started")),
         row("hobnob ticket -n alice --new-key tea.key -r tea --output tea.ticket alice.example:9000", &[], Way::Ends),
@@ -278,7 +279,11 @@ fn prepare(place: &Place, row: &Row) {
         place.ends("hobnob ticket -n alice --new-key tea.key -r tea --output tea.ticket alice.example:9000");
     }
     if row.printed.contains("@alice") {
-        place.ends("hobnob -n alice -l 9000 < /dev/null & until echo /add alice | hobnob -n bob --commands 127.0.0.1:9000; do :; done; kill $!");
+        // Until she has told where she is.
+        place.ends(
+            "hobnob -n alice -l 9000 < /dev/null & until grep -q 9000 ~/.local/share/hobnob/contacts; \
+             do echo /add alice | hobnob -n bob --commands 127.0.0.1:9000; done; kill $!",
+        );
     }
     if row.printed.contains("hobnob history") {
         place.ends(
