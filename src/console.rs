@@ -457,7 +457,7 @@ impl Console {
         if self.json {
             json::push_recalled(&found, self.me.id, &mut self.shown.chat);
         } else {
-            self.printer.recalled(wanted, &found, &mut self.shown);
+            self.printer.recalled(wanted, &found, &self.me.nick, &mut self.shown);
         }
     }
 

@@ -114,7 +114,7 @@ impl fmt::Debug for Identity {
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// The file could not be read or written.
-    #[error("key file {0}")]
+    #[error("key file {0}; --identity FILE keeps the key elsewhere, and --ephemeral keeps none")]
     File(FileError),
     /// The file is not as private as a key has to be.
     #[error("key file {0}, or remove it to become somebody new")]

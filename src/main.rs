@@ -124,6 +124,14 @@ enum RunError {
     /// `--to` without anything to say.
     #[error("--to is for piped text; on a terminal, /chat WHO does that")]
     NotPiped,
+    /// There is no such key.
+    #[error("{nick} has never run here: there is no key in {}; -n NICK names another one", path.display())]
+    NeverHere {
+        /// Whose history was asked for.
+        nick: Nick,
+        /// Where the key would be.
+        path: PathBuf,
+    },
     /// Nothing was kept of that room by that identity.
     #[error("no history of the room {room} is kept for {nick}: there is no {folder}")]
     NoHistory {
@@ -166,6 +174,7 @@ impl RunError {
             | RunError::Nobody
             | RunError::NotPiped
             | RunError::Forget(_)
+            | RunError::NeverHere { .. }
             | RunError::NoHistory { .. } => EXIT_CONFIGURATION,
         }
     }
@@ -202,7 +211,11 @@ fn write_ticket(args: &TicketArgs) -> Result<ExitCode, RunError> {
 fn print_history(args: &HistoryArgs) -> Result<ExitCode, RunError> {
     let (room, secret) = access::for_history(args, || console::ask("ticket"))?;
     let path = args.who.identity.clone().map_or_else(|| key_path(args.who.nick().as_str()), Ok)?;
-    let me = Person { id: Identity::load(&path)?.id(), nick: args.who.nick() };
+    let nick = args.who.nick();
+    let me = match Identity::load(&path) {
+        Err(IdentityError::File(error)) if error.is_missing() => return Err(RunError::NeverHere { nick, path }),
+        loaded => Person { id: loaded?.id(), nick },
+    };
     let base = args.history.clone().map_or_else(history::state_folder, Ok)?;
     let folder = history::folder_of(&base, &room, &me.id, secret.as_ref());
     if !folder.is_dir() {

@@ -85,8 +85,9 @@ pub(super) fn start(
         Input::Nothing => {}
         Input::Text => {
             let (speaker, messages) = (speaker(Some(pipe), None), options.messages.clone());
+            let reopens = !options.passing && pipe::is_fifo();
             let read = move |speaker: &Speaker| match messages.as_slice() {
-                [] => pipe::run(speaker, with_commands),
+                [] => pipe::run(speaker, with_commands, reopens),
                 messages => pipe::say(speaker, messages),
             };
             spawn_input(move || guarded(&speaker, || read(&speaker)));

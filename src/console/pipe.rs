@@ -3,10 +3,14 @@
 //! A say is handed over when the room takes it, so a full window stops the reading, and that stops
 //! whoever writes into the pipe. Runs on the thread `input`.
 
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::chunk::{Chunker, split_text};
@@ -18,13 +22,26 @@ use crate::room::event::{Command, Said};
 /// make a large and a tiny one by turns.
 const READ_BYTES: usize = 60 * 1024;
 
+/// Where stdin is opened again.
+const STDIN: &str = "/proc/self/fd/0";
+
 const _: () = assert!(READ_BYTES + READ_BYTES / 20 <= SAY_TEXT_BYTES_MAX + 32, "a read is one say");
 
-/// Says what comes in until it ends, then tells the room so.
-pub(super) fn run(speaker: &Speaker, with_commands: bool) {
-    let mut source = io::stdin().lock();
+/// Says what comes in until it ends, then tells the room so. A FIFO that is to be opened again has no end: whoever
+/// writes to it next goes on.
+pub(super) fn run(speaker: &Speaker, with_commands: bool, reopens: bool) {
     let mut feeder = Feeder { speaker, with_commands, goes_on: false, dropping: false };
-    if feeder.feed_all(&mut source).is_ok() {
+    let mut outcome = feeder.feed_all(&mut io::stdin().lock());
+    while outcome.is_ok() && reopens {
+        outcome = match next_writer() {
+            Ok(mut fifo) => feeder.feed_all(&mut fifo),
+            Err(error) => {
+                let _ = speaker.tell(Local::Failed(format!("stdin cannot be opened again: {error}")));
+                break;
+            }
+        };
+    }
+    if outcome.is_ok() {
         let _ = speaker.commands.send(Command::EndOfInput);
     }
 }
@@ -35,6 +52,20 @@ pub(super) fn say(speaker: &Speaker, messages: &[String]) {
     if says.try_for_each(|said| speaker.say_plain(said)).is_ok() {
         let _ = speaker.commands.send(Command::EndOfInput);
     }
+}
+
+/// Whether stdin is a FIFO that has a name. One that a shell has made ends for good.
+pub(super) fn is_fifo() -> bool {
+    let is_fifo = fs::metadata(STDIN).is_ok_and(|about| about.file_type().is_fifo());
+    is_fifo && fs::read_link(STDIN).is_ok_and(|path| path.is_absolute())
+}
+
+/// Opens the FIFO again, and waits until somebody writes to it. What is written between two readers stays in the FIFO, as
+/// the first one, stdin, is never closed; and as no end was seen on the new one, the wait for a writer is no loop.
+fn next_writer() -> io::Result<File> {
+    let fifo = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(STDIN)?;
+    while poll(&mut [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) == Err(Errno::EINTR) {}
+    Ok(fifo)
 }
 
 struct Feeder<'a> {

@@ -26,7 +26,7 @@ use crate::known::Changed;
 use crate::room::Wanted;
 use crate::room::event::{Event, Member, Person, Status, Whisper};
 use crate::ticket::Ticket;
-use crate::wire::record::{Body, FeedId, Post};
+use crate::wire::record::{Body, FeedId, Nick, Post};
 
 /// What keeps others out of a room, for `/status`.
 #[derive(Debug, Clone, Copy)]
@@ -180,8 +180,8 @@ impl Printer {
     }
 
     /// Tells what was asked for of the past.
-    pub fn recalled(&mut self, wanted: &Wanted, found: &Found, shown: &mut Shown) {
-        self.tell(&answer::recalled(wanted, found), shown);
+    pub fn recalled(&mut self, wanted: &Wanted, found: &Found, me: &Nick, shown: &mut Shown) {
+        self.tell(&answer::recalled(wanted, found, me.as_str()), shown);
         for post in &found.posts {
             self.earlier(post, shown);
         }

@@ -1,7 +1,8 @@
-//! What a history holds, for people: the newest messages of a kind, or all of them in order.
+//! What a history holds, for people: the newest messages of a kind, or all of them in order, each once.
 //!
 //! Signatures are checked here, too: what is shown under a name was said by it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::back::LinesBack;
 use super::{line, month};
 use crate::limits::{HISTORY_LINE_BYTES_MAX, HISTORY_SCAN_BYTES_MAX};
 use crate::room::Wanted;
-use crate::wire::record::{Domain, Post};
+use crate::wire::record::{Domain, FeedId, Post};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ pub struct Found {
 
 /// The newest messages that are wanted. Unless `thorough`, the search ends where it would take long.
 pub fn newest(folder: &Path, domain: &Domain, wanted: &Wanted, thorough: bool) -> io::Result<Found> {
-    let mut found = Found::default();
+    let (mut found, mut given) = (Found::default(), Given::default());
     let count = wanted.last.unwrap_or(usize::MAX);
     let mut lines = LinesBack::of(folder)?;
     let mut bytes = 0;
@@ -39,8 +40,8 @@ pub fn newest(folder: &Path, domain: &Domain, wanted: &Wanted, thorough: bool) -
             break;
         }
         match read(&line, domain, wanted) {
-            Ok(Some(post)) => found.posts.push(Arc::new(post)),
-            Ok(None) => {}
+            Ok(Some(post)) if given.is_new(&post) => found.posts.push(Arc::new(post)),
+            Ok(_) => {}
             Err(Damaged) => found.damaged += 1,
         }
     }
@@ -55,19 +56,39 @@ pub fn each(
     wanted: &Wanted,
     mut take: impl FnMut(Post) -> io::Result<()>,
 ) -> io::Result<usize> {
-    let mut damaged = 0;
+    let (mut damaged, mut given) = (0, Given::default());
     for (_, path) in month::all(folder)? {
         let mut file = BufReader::new(File::open(path)?);
         let mut line = Vec::new();
         while next_line(&mut file, &mut line)? {
             match read(&line, domain, wanted) {
-                Ok(Some(post)) => take(post)?,
-                Ok(None) => {}
+                Ok(Some(post)) if given.is_new(&post) => take(post)?,
+                Ok(_) => {}
                 Err(Damaged) => damaged += 1,
             }
         }
     }
     Ok(damaged)
+}
+
+/// The posts that were given, as runs of numbers: where a file was put together by hand, a line may stand twice.
+#[derive(Default)]
+struct Given(BTreeMap<FeedId, BTreeMap<u64, u64>>);
+
+impl Given {
+    /// Whether this is the first time; from now on it is not.
+    fn is_new(&mut self, post: &Post) -> bool {
+        let runs = self.0.entry(post.feed).or_default();
+        let number = post.number;
+        let before = runs.range(..=number).next_back().map(|(first, last)| (*first, *last));
+        if before.is_some_and(|(_, last)| number <= last) {
+            return false;
+        }
+        let first = before.filter(|(_, last)| last + 1 == number).map_or(number, |(first, _)| first);
+        let last = runs.remove(&(number + 1)).unwrap_or(number);
+        runs.insert(first, last);
+        true
+    }
 }
 
 struct Damaged;

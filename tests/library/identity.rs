@@ -145,6 +145,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let error = Identity::load_or_create(&file.join("alice.key")).unwrap_err();
     assert!(matches!(error, IdentityError::File(_)), "{error}");
     assert!(error.to_string().contains("alice.key"), "{error}");
+    assert!(error.to_string().contains("--ephemeral"), "it says what can be done: {error}");
 }
 
 #[test]

@@ -475,6 +475,39 @@ fn the_history_command_tells_what_was_kept() {
 }
 
 #[test]
+fn a_line_that_stands_twice_is_shown_once() {
+    let (keeper, lines) = with_lines(5);
+    let whole = fs::read_to_string(keeper.file()).expect("text");
+    // As from a copy of the file behind another one, once in order and once not.
+    let backwards: String = whole.lines().rev().map(|line| format!("{line}\n")).collect();
+    fs::write(keeper.file(), format!("{whole}{whole}{backwards}")).expect("our own file");
+    let (code, told, _) = history_of(&keeper, &[]);
+    let texts: Vec<&str> = told.lines().filter_map(|line| line.split_once(" alice: ")).map(|(_, text)| text).collect();
+    assert_eq!((code, texts), (Some(0), lines.iter().map(String::as_str).collect()), "{told}");
+    let last = history_of(&keeper, &["--last", "5"]).1;
+    assert!(lines.iter().all(|line| last.matches(line.as_str()).count() == 1), "{last}");
+    fs::write(keeper.file(), &backwards).expect("our own file");
+    assert_eq!(history_of(&keeper, &[]).1.lines().count(), 5, "nor is one left out that stands elsewhere");
+}
+
+#[test]
+fn a_nick_that_never_ran_here_is_told_to_have_no_history() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    command.args(["history", "--nick", "zoe"]).env("XDG_DATA_HOME", folder.path()).env("XDG_STATE_HOME", folder.path());
+    let output = command.stdin(Stdio::null()).output().expect("the program was built");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("zoe has never run here"), "{output:?}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hobnob"));
+    command.args(["--nick", "zoe", "--commands", "--listen", "127.0.0.1:0"]);
+    command.env("XDG_DATA_HOME", folder.path()).env("XDG_STATE_HOME", folder.path()).env_remove("RUST_LOG");
+    let mut zoe = Node::start("zoe", command, Stdio::piped());
+    zoe.say("/history");
+    zoe.wait_for_stderr("zoe has seen no messages in this room yet");
+    drop(zoe.finish());
+}
+
+#[test]
 fn commands_look_back_beyond_this_run_and_into_the_moment_before() {
     let (keeper, lines) = with_lines(4);
     let mut alice = keeper.run(&["--commands", "--backlog", "0"]);
@@ -593,7 +626,8 @@ fn a_full_disk_is_one_warning_and_what_came_meanwhile_is_kept_once_there_is_room
     let stderr = alice.stderr();
     assert!(stderr.contains("messages are missing in the history"), "there is no room for all: {stderr}");
     let folder = entries(&beside("copy")).into_iter().find(|path| path.is_dir()).expect("the history");
-    let kept = fs::read(&entries(&folder)[0]).expect("the file");
+    let month = entries(&folder).into_iter().find(|path| path.extension().is_some()).expect("a file of posts");
+    let kept = fs::read(month).expect("the file");
     for (feed, numbers) in numbers(&posts(&kept)) {
         assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "{feed:?}: none before the last: {numbers:?}");
     }

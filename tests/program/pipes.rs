@@ -295,3 +295,36 @@ fn relay(command: Command) -> (Node, String) {
     });
     (relay, listening["addr"].as_str().expect("listening has an addr").to_owned())
 }
+
+#[test]
+fn a_fifo_is_opened_again_at_its_end_in_a_run_that_stays() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let bob = chatting("bob", &[]);
+    let mut command = hobnob("alice");
+    command.args(["--no-listen", "--stay", &bob.addr()]);
+    // Both ends, so that this does not wait; the run gets one that only reads.
+    let both = std::fs::File::options().read(true).write(true).open(&fifo).expect("our own FIFO");
+    let stdin = std::fs::File::open(&fifo).expect("there is a writer");
+    drop(both);
+    let alice = Node::start("alice", command, stdin.into());
+    let mut said = Vec::new();
+    for text in ["one\n", "two, without a newline", "three\nfour\n", "five"] {
+        std::fs::write(&fifo, text).expect("there is a reader");
+        said.extend(text.lines().map(ToOwned::to_owned));
+        bob.wait_for_said("alice", &said);
+    }
+    // All at once, whoever of them comes between two readers.
+    let writers: Vec<_> = (0..20)
+        .map(|number| {
+            let fifo = fifo.clone();
+            std::thread::spawn(move || std::fs::write(fifo, format!("writer {number}\n")).expect("there is a reader"))
+        })
+        .collect();
+    for writer in writers {
+        writer.join().expect("a writer that ends");
+    }
+    bob.wait_until("all of them", |events| (said_by(events, "alice").len() == said.len() + 20).then_some(()));
+    drop(alice.finish());
+}

@@ -87,9 +87,14 @@ fn about(member: &Member, among: &Names, contacts: &Contacts, clock: &mut Clock)
 }
 
 /// What follows, of what was said earlier.
-pub(super) fn recalled(wanted: &Wanted, found: &Found) -> String {
-    let count = found.posts.len();
-    let messages = if count == 1 { "1 earlier message".to_owned() } else { format!("{count} earlier messages") };
+pub(super) fn recalled(wanted: &Wanted, found: &Found, me: &str) -> String {
+    let messages = match found.posts.len() {
+        // Each nick has a history of its own.
+        0 if wanted.words.is_empty() && wanted.since.is_none() => format!("{me} has seen no messages in this room yet"),
+        0 => "no earlier messages".to_owned(),
+        1 => "1 earlier message".to_owned(),
+        count => format!("{count} earlier messages"),
+    };
     let mut told =
         vec![if wanted.words.is_empty() { messages } else { format!("{messages} with {}", wanted.words.join(" ")) }];
     if found.partial {
