@@ -587,7 +587,12 @@ pub const WINDOW_BYTES_MIN: u64 = 256 * 1024;
 /// and at most.
 pub const WINDOW_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Another feed's mark this young shares the log with ours.
+/// What the windows of all sources may have together: half of a log, so that it holds it all twice. It is shared by what each
+/// has said lately: sessions that only mark take nothing of it.
+pub const WINDOWS_BYTES_MAX: u64 = LOG_BYTES_MAX as u64 / 2;
+
+/// Another feed with a mark this young is a source. What it has said for this long or twice as long counts as under way; from
+/// `MARK_BYTES` on it is in haste, and takes an equal part.
 pub const MARK_RECENT_MS: u64 = 5_000;
 
 // ---- the roster ---------------------------------------------------------------------------
@@ -864,6 +869,7 @@ const _: () = assert!(NOISE_PAYLOAD_BYTES + 16 <= u16::MAX as usize, "a message'
 const _: () = assert!(u16::MAX as usize + 2 <= READ_BYTES_MAX, "the read buffer holds the longest message");
 const _: () = assert!(FRAME_BYTES_MAX <= READ_BYTES_MAX, "the read buffer holds the longest frame");
 const _: () = assert!(WINDOW_BYTES_MAX * 2 < LOG_BYTES_MAX as u64, "a window fits the log twice");
+const _: () = assert!(WINDOW_BYTES_MAX <= WINDOWS_BYTES_MAX, "who is alone has a whole window");
 const _: () = assert!(
     (LINK_PING_AFTER_MS + LINK_PING_PHASES * TICK_MS) * 2 < LINK_SILENT_MS_MAX,
     "a link is pinged twice before it is closed"

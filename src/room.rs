@@ -376,7 +376,7 @@ impl Room {
         self.settle_holes(out);
         if now >= self.next_news_at {
             self.next_news_at = now + NEWS_MS;
-            self.marks.count_sharers(now);
+            self.marks.share_out(&self.log, now);
             self.tell_news(out);
             self.answer_asked(out);
         }

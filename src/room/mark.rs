@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::Id;
-use crate::limits::{MARK_ANSWERS, MARK_BYTES, MARK_RECENT_MS, MARK_ROUTES_MAX, OUTBOX_BYTES_MAX};
+use crate::limits::{MARK_ANSWERS, MARK_BYTES, MARK_RECENT_MS, MARK_ROUTES_MAX, OUTBOX_BYTES_MAX, WINDOWS_BYTES_MAX};
 use crate::wire::record::{Ack, FeedId};
 
 use super::bucket::Bucket;
+use super::log::Log;
 use super::{LinkId, Output, Room};
 
 /// Where marks came from, and which are not answered yet.
@@ -23,7 +24,8 @@ pub(super) struct Marks {
     put_off: BTreeMap<FeedId, (u64, LinkId)>,
     /// How many of an author's marks were answered.
     answers: BTreeMap<Id, Bucket>,
-    sharers: u64,
+    /// How much of the bytes that all windows may have together the other sources take.
+    taken_bytes: u64,
 }
 
 /// The links that brought a feed's last marked posts first.
@@ -33,6 +35,20 @@ struct Routes {
     at: u64,
     /// What the feed had brought when a mark of it was answered last.
     answered_bytes: u64,
+    /// What it had brought when the last two spans of `MARK_RECENT_MS` began, and when the latter did.
+    brought: [u64; 2],
+    span_began_at: u64,
+}
+
+impl Routes {
+    /// What the feed may have under way: what it has brought lately. A source in haste takes as much as it is let.
+    fn under_way_bytes(&mut self, bytes_ever: u64, now: u64) -> u64 {
+        if now >= self.span_began_at + MARK_RECENT_MS {
+            (self.brought, self.span_began_at) = ([self.brought[1], bytes_ever], now);
+        }
+        let lately = bytes_ever.saturating_sub(self.brought[0]);
+        if lately < MARK_BYTES { lately } else { WINDOWS_BYTES_MAX }
+    }
 }
 
 impl Marks {
@@ -57,13 +73,27 @@ impl Marks {
         self.answers.remove(author);
     }
 
-    /// Other feeds with a recent mark: their windows share the log with ours.
-    pub(super) fn sharers(&self) -> u64 {
-        self.sharers
+    /// What our window may have of the bytes that all have together.
+    pub(super) fn share_bytes(&self) -> u64 {
+        WINDOWS_BYTES_MAX - self.taken_bytes
     }
 
-    pub(super) fn count_sharers(&mut self, now: u64) {
-        self.sharers = self.by_feed.values().filter(|marks| now < marks.at + MARK_RECENT_MS).count() as u64;
+    /// Shares out those bytes among the sources, by what each has under way: who asks for less than an equal part gets that,
+    /// and the others have equal parts of what is left.
+    pub(super) fn share_out(&mut self, log: &Log, now: u64) {
+        let recent = self.by_feed.iter_mut().filter(|(_, marks)| now < marks.at + MARK_RECENT_MS);
+        let mut asked: Vec<u64> = recent
+            .map(|(feed, marks)| marks.under_way_bytes(log.feed(feed).map_or(0, |feed| feed.bytes_ever), now))
+            .collect();
+        asked.sort_unstable();
+        let (mut left, mut sources) = (WINDOWS_BYTES_MAX, asked.len() as u64 + 1);
+        for bytes in asked {
+            if bytes > left / sources {
+                break;
+            }
+            (left, sources) = (left - bytes, sources - 1);
+        }
+        self.taken_bytes = WINDOWS_BYTES_MAX - left / sources;
     }
 }
 

@@ -18,7 +18,7 @@ impl Room {
         let now = self.now.mono;
         let about_bytes = if let Draft::Say { text, .. } = draft { text.len() } else { 0 };
         let repeated = matches!(draft, Draft::Mark);
-        let ack = repeated || self.pace.should_mark(about_bytes, self.marks.sharers(), now);
+        let ack = repeated || self.pace.should_mark(about_bytes, self.marks.share_bytes(), now);
         self.clock = self.now.wall.max(self.clock + 1);
         self.tell_put_back();
         let nick = self.config.nick.clone();
@@ -107,7 +107,7 @@ impl Room {
             return;
         }
         let insist = self.config.passing;
-        if self.pace.pass_time(insist, self.marks.sharers(), &self.domain, self.now.mono) == Due::Mark {
+        if self.pace.pass_time(insist, self.marks.share_bytes(), &self.domain, self.now.mono) == Due::Mark {
             self.post(&Draft::Mark, out);
         }
         let silent_since = self.log.feed(&self.me).map_or(0, |feed| feed.progress_at);

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::identity::Id;
 use crate::limits::{
-    LOG_BYTES_MAX, MARK_AFTER_MS, MARK_AGAIN_MS, MARK_BYTES, MARK_BYTES_PER_MEMBER, MARKS_PER_WINDOW,
-    MEMBER_STALLED_MS, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
+    MARK_AFTER_MS, MARK_AGAIN_MS, MARK_BYTES, MARK_BYTES_PER_MEMBER, MARKS_PER_WINDOW, MEMBER_STALLED_MS,
+    WINDOW_BYTES_MAX, WINDOW_BYTES_MIN,
 };
 use crate::wire::record::{Ack, Domain, FeedId};
 
@@ -112,13 +112,16 @@ impl Pace {
     }
 
     /// Whether the next own post, of about so many bytes, should carry a mark.
-    pub(super) fn should_mark(&self, bytes: usize, sharers: u64, now: u64) -> bool {
+    pub(super) fn should_mark(&self, bytes: usize, share: u64, now: u64) -> bool {
         if self.receipts.is_empty() {
             return false;
         }
         let unmarked = self.total_bytes - self.marked_bytes + bytes as u64;
         let members = self.receipts.len() as u64;
-        let interval = MARK_BYTES.max(MARK_BYTES_PER_MEMBER * members).max(self.window(sharers) / MARKS_PER_WINDOW);
+        // A window that is full without a mark would wait for the clock.
+        let window = self.window(share);
+        let most = (MARK_BYTES_PER_MEMBER * members).min(window);
+        let interval = MARK_BYTES.max(most).max(window / MARKS_PER_WINDOW);
         unmarked >= interval || self.marked == 0 || now >= self.marked_at + MARK_AFTER_MS
     }
 
@@ -293,10 +296,8 @@ impl Pace {
         }
     }
 
-    fn window(&self, sharers: u64) -> u64 {
-        let share = LOG_BYTES_MAX as u64 / (2 * (1 + sharers));
-        let most = WINDOW_BYTES_MAX.min(share);
-        (WINDOW_BYTES_MIN + self.settled_bytes).min(most)
+    fn window(&self, share: u64) -> u64 {
+        (WINDOW_BYTES_MIN + self.settled_bytes).min(WINDOW_BYTES_MAX).min(share)
     }
 
     /// Bytes that a counting member has not acknowledged.
@@ -307,26 +308,26 @@ impl Pace {
         self.total_bytes - self.bytes_up_to(self.settled)
     }
 
-    /// Whether more of a pipe may be read. `sharers` are the other feeds with a recent mark.
-    pub(super) fn may_say(&mut self, sharers: u64, domain: &Domain) -> bool {
+    /// Whether more of a pipe may be read. `share` is what its window may have at the most.
+    pub(super) fn may_say(&mut self, share: u64, domain: &Domain) -> bool {
         if self.receipts.is_empty() {
             return false;
         }
         let unsettled = self.unsettled_bytes();
-        if self.unchecked && unsettled >= self.window(sharers) / 2 {
+        if self.unchecked && unsettled >= self.window(share) / 2 {
             self.check(domain);
-            return self.unsettled_bytes() < self.window(sharers);
+            return self.unsettled_bytes() < self.window(share);
         }
-        unsettled < self.window(sharers)
+        unsettled < self.window(share)
     }
 
     /// Looks at the clock. `insist` while somebody waits for the answers.
-    pub(super) fn pass_time(&mut self, insist: bool, sharers: u64, domain: &Domain, now: u64) -> Due {
+    pub(super) fn pass_time(&mut self, insist: bool, share: u64, domain: &Domain, now: u64) -> Due {
         if self.receipts.is_empty() {
             return Due::Nothing;
         }
         // Where nobody waits for the window this is soon enough.
-        if self.total_bytes - self.settled_bytes >= self.window(sharers) {
+        if self.total_bytes - self.settled_bytes >= self.window(share) {
             self.check(domain);
         }
         self.drop_stalled(domain, now);
@@ -336,7 +337,7 @@ impl Pace {
         let pause = if insist { MARK_AGAIN_MS } else { MARK_AGAIN_MS << self.asked_again.min(5) };
         // Who has come since the mark is asked by the next one. Where somebody waits for its answer, or the window fills, that
         // may never come; else each who joins a large room would have all its members ask everybody.
-        let waits = insist || self.unsettled_bytes() >= self.window(sharers) / 2;
+        let waits = insist || self.unsettled_bytes() >= self.window(share) / 2;
         let known = if waits { self.answered } else { self.answered.max(self.excused) };
         if self.marked <= known || now < self.marked_at + pause {
             return Due::Nothing;

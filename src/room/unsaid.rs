@@ -149,7 +149,7 @@ impl Room {
         if self.whispers.is_pipe() {
             return self.may_whisper();
         }
-        self.has_audience() && self.pace.may_say(self.marks.sharers(), &self.domain)
+        self.has_audience() && self.pace.may_say(self.marks.share_bytes(), &self.domain)
     }
 
     /// Whether what was read, or is read next, cannot be said because nobody is there yet, or nobody known.

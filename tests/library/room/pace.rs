@@ -1,12 +1,14 @@
 //! Acks, and the window of a source.
 
-use hobnob::limits::{MARK_ANSWERS, MEMBER_STALLED_MS, POST_AHEAD_MS_MAX, WINDOW_BYTES_MIN, WORDS_MAX};
+use hobnob::limits::{
+    MARK_ANSWERS, MEMBER_STALLED_MS, POST_AHEAD_MS_MAX, WINDOW_BYTES_MIN, WINDOWS_BYTES_MAX, WORDS_MAX,
+};
 use hobnob::room::event::{Command, Event, Said, Whom};
 use hobnob::room::{Arrival, Input};
 use hobnob::wire::end::End;
 use hobnob::wire::record::FeedId;
 
-use super::hand::{Author, Hand, Sent, Two, two};
+use super::hand::{Author, Hand, Sent, Two, anybody, two};
 
 fn acks(sent: &[Sent]) -> Vec<(FeedId, u64, u64)> {
     let ack = |sent: &Sent| if let Sent::Ack(ack) = sent { Some((ack.feed, ack.first, ack.last)) } else { None };
@@ -226,4 +228,61 @@ fn piped_commands_and_text_wait_for_the_reader_of_their_answers() {
     let told = |bob: &mut Hand| std::iter::from_fn(|| bob.room.next_event()).take(2).count();
     assert_eq!(told(&mut bob), 2);
     assert!(bob.room.may_obey() && bob.room.may_say());
+}
+
+/// How long a pipe of so many bytes takes where alice answers every mark within 20 ms, by the clock of the test.
+fn pipe_ms(bob: &mut Hand, (alice, a): (&Author, u64), mut bytes: usize) -> u64 {
+    let start = bob.now.mono;
+    while bytes > 0 && bob.now.mono < start + 120_000 {
+        while bytes > 0 && bob.room.may_say() {
+            bytes = bytes.saturating_sub(1_000);
+            bob.input(Input::Say(Said { text: "x".repeat(1_000), ..Said::default() }));
+        }
+        bob.pass(20);
+        let sent = bob.sent(a);
+        let mark = |sent: &Sent| if let Sent::Post(post) = sent { post.ack.then_some(post.number) } else { None };
+        if let Some(last) = sent.iter().filter_map(mark).max() {
+            bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+        }
+    }
+    bob.now.mono - start
+}
+
+/// Each mark took an equal part of the window, whatever its author had said: a pipe of 9 MB took 40 s.
+#[test]
+fn sessions_that_only_mark_take_nothing_of_a_pipes_window() {
+    let Two { mut bob, alice, a, c } = two();
+    let mut crowd: Vec<Author> = (0..1_000).map(anybody).collect();
+    for member in &mut crowd {
+        bob.post(c, &member.join());
+        bob.post(c, &member.marked("x"));
+    }
+    bob.pass(1_000);
+    bob.sent(a);
+    let ms = pipe_ms(&mut bob, (&alice, a), 9_000_000);
+    assert!(ms < 1_000, "{ms} ms");
+}
+
+#[test]
+fn sources_in_haste_share_half_of_a_log_in_equal_parts() {
+    let Two { mut bob, alice, a, c } = two();
+    // The window has grown to its most.
+    pipe_ms(&mut bob, (&alice, a), 9_000_000);
+    bob.pass_alive(2_000, &[a, c]);
+    let mut others: Vec<Author> = (0..11).map(anybody).collect();
+    for other in &mut others {
+        let posts = [other.join(), other.say(&"x".repeat(40_000)), other.marked(&"x".repeat(40_000))];
+        bob.posts(c, &posts);
+    }
+    bob.pass(600);
+    let share = usize::try_from(WINDOWS_BYTES_MAX).unwrap() / 12;
+    let count = fill_window(&mut bob) * 1_000;
+    assert!((share / 2..=share).contains(&count), "{count} of {share}");
+    // A while after they have ended it is all there again.
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+    bob.pass_alive(6_000, &[a, c]);
+    let last = bob.have(bob.me);
+    bob.arrive(a, vec![Arrival::Ack(alice.ack(bob.me, 1, last))]);
+    assert!(fill_window(&mut bob) * 1_000 > 2 * share);
 }
