@@ -11,14 +11,14 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Zoned;
 use jiff::civil::Date;
 
 use crate::identity::{Id, IdentityError, data_folder};
-use crate::limits::{KNOWN_ENTRIES_MAX, KNOWN_SAVE_MS_MAX};
+use crate::limits::{KNOWN_ENTRIES_MAX, KNOWN_SAVE_EVERY_MS, KNOWN_SAVE_MS_MAX};
 use crate::room::event::Person;
 use crate::room::skeleton::Skeleton;
 use crate::wire::record::Nick;
@@ -198,19 +198,30 @@ impl Keeper {
     }
 }
 
-/// Writes down what comes until nothing more will; a fault is told once.
+/// Writes down what comes until nothing more will, at once after a pause and else every `KNOWN_SAVE_EVERY_MS`; a fault is
+/// told once.
 fn keep(path: &std::path::Path, inbox: &Receiver<Vec<Entry>>) {
     let mut told = false;
     // What could not be written is tried again with what comes next.
     let mut unwritten: Vec<Entry> = Vec::new();
-    for entries in inbox {
-        unwritten.extend(entries);
-        let surplus = unwritten.len().saturating_sub(KNOWN_ENTRIES_MAX);
-        unwritten.drain(..surplus);
+    let mut next_at = Instant::now();
+    while let Ok(entries) = inbox.recv() {
+        gather(&mut unwritten, entries);
+        while let Ok(entries) = inbox.recv_deadline(next_at) {
+            gather(&mut unwritten, entries);
+        }
+        next_at = Instant::now() + Duration::from_millis(KNOWN_SAVE_EVERY_MS);
         match file::save(path, &unwritten) {
             Ok(()) => unwritten.clear(),
             Err(error) if !std::mem::replace(&mut told, true) => log::warn!("{error}"),
             Err(_) => {}
         }
     }
+}
+
+/// Adds what has come to what is to be written.
+fn gather(unwritten: &mut Vec<Entry>, entries: Vec<Entry>) {
+    unwritten.extend(entries);
+    let surplus = unwritten.len().saturating_sub(KNOWN_ENTRIES_MAX);
+    unwritten.drain(..surplus);
 }

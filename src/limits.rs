@@ -627,6 +627,13 @@ pub const AWAY_JOINS: Rate = Rate { burst: 4, window_ms: 60_000 };
 /// same way.
 pub const AWAYS_TOLD: Rate = Rate { burst: 4, window_ms: 60_000 };
 
+/// Changes of this node's nick, at once and later. Beyond, a change waits, and only the last one is posted.
+pub const RENAMES: Rate = Rate { burst: 4, window_ms: 60_000 };
+
+/// How often it is told of one member that it has another nick: each is a line on a reader's screen, and may be a name that
+/// is kept. Beyond, it waits, and the last one is told.
+pub const RENAMES_TOLD: Rate = Rate { burst: 4, window_ms: 60_000 };
+
 /// A vanished session that still shows as present is looked at again this often.
 pub const LOST_AGAIN_MS: u64 = 3_000;
 
@@ -686,6 +693,10 @@ pub const KNOWN_ENTRIES_MAX: usize = 4_096;
 
 /// The file that holds them: a line has 430 bytes at most. A longer one is left alone, with a warning.
 pub const KNOWN_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How often that file is written, at most: whoever comes under a new name each moment costs the disk no more. What a kill
+/// may cost of it.
+pub const KNOWN_SAVE_EVERY_MS: u64 = 10_000;
 
 /// How long the end of a run waits for that file to be written.
 pub const KNOWN_SAVE_MS_MAX: u64 = 1_000;

@@ -7,7 +7,7 @@
 //! rooms runs in one thread and every failure replays.
 //!
 //! The rules of the flood are spread over the files by purpose: `door` (who may begin a handshake), `greet` (hello, paging, goodbye of a link), `flood` (append), `serve` (send on), `pull` (want, quiet, news), `hole` (posts behind a gap), `completion` (the first catch-up), `recovery` (what was missed),
-//! `mark` (acks), `own` (what this node posts), `unsaid` (what was read and has to wait), `ending` (how its run ends), `verdict` (its outcome), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
+//! `mark` (acks), `own` (what this node posts), `rename` (its nick), `unsaid` (what was read and has to wait), `ending` (how its run ends), `verdict` (its outcome), `election` and `hub` (who is the hub), `watch` and `unheard` (who vanished), `past` and `acquaintance` (what is kept). `log`, `roster`, `links`, `overlay`, `pace` and
 //! `local` are the state that they work on.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,7 @@ mod pull;
 mod reachable;
 mod recall;
 mod recovery;
+mod rename;
 mod report;
 pub mod rng;
 mod roster;
@@ -141,6 +142,7 @@ pub struct Room {
     held: BTreeSet<FeedId>,
     announced: reachable::Announced,
     absence: away::Absence,
+    renames: rename::Renames,
     /// When somebody was last there to hear a passing run,
     accompanied_at: Option<u64>,
     /// and whether somebody was when the first of what is not confirmed was read, or later; `None` where all is.
@@ -209,6 +211,7 @@ impl Room {
             held: BTreeSet::new(),
             announced: reachable::Announced::default(),
             absence: away::Absence::default(),
+            renames: rename::Renames::default(),
             accompanied_at: None,
             owed_to_somebody: None,
             untimely: BTreeSet::new(),
@@ -399,6 +402,7 @@ impl Room {
                 self.look_at_addresses(out);
             }
             self.post_absence(out);
+            self.take_wanted_nick(out);
             self.note_acquaintances(out);
             self.doubt_unheard();
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::limits::{JOIN_RENEW_MS, POST_AHEAD_MS_MAX, RANK_DEFAULT};
 use crate::wire::record::{Draft, Header, Post};
 
-use super::event::{Command, Event, Person, Said, Whom};
+use super::event::{Command, Event, Said, Whom};
 use super::local::Question;
 use super::pace::Due;
 use super::{Output, Room};
@@ -69,17 +69,7 @@ impl Room {
     pub(super) fn obey(&mut self, command: Command, out: &mut Vec<Output>) {
         match command {
             Command::Say(said) => self.say(&said, out),
-            Command::Nick(nick) => {
-                if nick != self.config.nick && self.is_speaking() {
-                    let old = std::mem::replace(&mut self.config.nick, nick.clone());
-                    self.post(&Draft::Nick, out);
-                    let member = Person { id: self.me.author, nick };
-                    self.local.notice(Event::Renamed { member: member.clone(), old });
-                    if let Some(clash) = self.roster.name_me(member, self.config.passing) {
-                        self.local.notice(clash);
-                    }
-                }
-            }
+            Command::Nick(nick) => self.want_nick(nick, out),
             Command::Whisper(whom, said) => {
                 if self.is_speaking() {
                     self.whisper(&whom, &said, out);

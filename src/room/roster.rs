@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::Id;
-use crate::limits::{AWAYS_TOLD, EARLY_CLAIMS_MAX, LOOKALIKES_TOLD_MAX};
-use crate::wire::record::{Body, FeedId, Post};
+use crate::limits::{AWAYS_TOLD, EARLY_CLAIMS_MAX, LOOKALIKES_TOLD_MAX, RENAMES_TOLD};
+use crate::wire::record::{Body, FeedId, Nick, Post};
 
 use super::away::away_of;
 use super::bucket::Bucket;
@@ -27,6 +27,10 @@ struct Shown {
     /// Why it is away, as far as that was told or is no news, and the times that it was told.
     away: Option<String>,
     aways: Bucket,
+    /// The times that it was told to have another nick,
+    renames: Bucket,
+    /// and the one that is still to be told.
+    untold_nick: Option<Nick>,
 }
 
 /// Who is here.
@@ -41,7 +45,7 @@ pub(super) struct Roster {
     passing: bool,
     /// Sessions whose presence may have changed since it was told.
     dirty: BTreeSet<FeedId>,
-    /// Those of whom it was told too often lately that they are away or back.
+    /// Those of whom it was told too often lately that they are away or back, or have another nick.
     put_off: BTreeSet<Id>,
     /// Claims about sessions of which no post has come yet.
     early_claims: BTreeMap<FeedId, Claims>,
@@ -197,14 +201,17 @@ impl Roster {
             }
             let person = Person { id: feed.author, nick: session.nick.clone() };
             match (was_shown, present) {
-                (false, true) => self.show(feed, person, &mut events),
-                (true, true) => self.rename(person, &mut events),
+                (false, true) => self.show(feed, person, now, &mut events),
+                (true, true) => self.rename(person, now, &mut events),
                 (true, false) => events.extend(self.hide(feed)),
                 (false, false) => {}
             }
             heard.insert(feed.author);
         }
         for member in heard {
+            if let Some(nick) = self.shown.get_mut(&member).and_then(|shown| shown.untold_nick.take()) {
+                self.rename(Person { id: member, nick }, now, &mut events);
+            }
             events.extend(self.tell_away(member, now));
         }
         events
@@ -231,23 +238,31 @@ impl Roster {
         Some(Event::Away { member: shown.person.clone(), why: away })
     }
 
-    fn show(&mut self, feed: FeedId, person: Person, events: &mut Vec<Event>) {
+    fn show(&mut self, feed: FeedId, person: Person, now: u64, events: &mut Vec<Event>) {
         let passing = self.sessions.get(&feed).is_some_and(|session| session.passing);
         if let Some(shown) = self.shown.get_mut(&feed.author) {
             shown.sessions.insert(feed);
-            return self.rename(person, events);
+            return self.rename(person, now, events);
         }
         let sessions = BTreeSet::from([feed]);
         let away = self.sessions.get(&feed).and_then(|session| session.away.clone());
-        let shown = Shown { person: person.clone(), passing, sessions, away, aways: Bucket::default() };
+        let (aways, renames, untold_nick) = (Bucket::default(), Bucket::default(), None);
+        let shown = Shown { person: person.clone(), passing, sessions, away, aways, renames, untold_nick };
         self.shown.insert(feed.author, shown);
         events.push(Event::Joined { member: person.clone(), passing });
         events.extend(self.name(person));
     }
 
-    fn rename(&mut self, person: Person, events: &mut Vec<Event>) {
+    /// A member has another nick. Beyond what a reader bears it waits, and the last one is told.
+    fn rename(&mut self, person: Person, now: u64, events: &mut Vec<Event>) {
         let Some(shown) = self.shown.get_mut(&person.id) else { return };
+        shown.untold_nick = None;
         if shown.person.nick == person.nick {
+            return;
+        }
+        if !shown.renames.pour(1, RENAMES_TOLD, now) {
+            shown.untold_nick = Some(person.nick);
+            self.put_off.insert(person.id);
             return;
         }
         let old = std::mem::replace(&mut shown.person, person.clone()).nick;

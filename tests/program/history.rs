@@ -479,7 +479,7 @@ fn a_line_that_stands_twice_is_shown_once() {
     let (keeper, lines) = with_lines(5);
     let whole = fs::read_to_string(keeper.file()).expect("text");
     // As from a copy of the file behind another one, once in order and once not.
-    let backwards: String = whole.lines().rev().map(|line| format!("{line}\n")).collect();
+    let backwards = whole.lines().rev().fold(String::new(), |lines, line| lines + line + "\n");
     fs::write(keeper.file(), format!("{whole}{whole}{backwards}")).expect("our own file");
     let (code, told, _) = history_of(&keeper, &[]);
     let texts: Vec<&str> = told.lines().filter_map(|line| line.split_once(" alice: ")).map(|(_, text)| text).collect();

@@ -6,6 +6,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing field fails the test")]
 
+mod costs;
 mod floods;
 mod handshakes;
 mod lies;

@@ -5,9 +5,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::support::{Node, chatting, with_identity};
 use hobnob::identity::Id;
@@ -52,6 +54,26 @@ fn the_first_key_is_taken_down_and_each_further_one_is_told_once() {
     assert_eq!(met(&path, "lobby", TUESDAY, &[other.clone(), alice]), [None, None], "both are known now");
     let wednesday = TUESDAY + 1.day();
     assert_eq!(met(&path, "lobby", wednesday, &[other.clone(), third]), [None, Some(other)], "the one seen last");
+}
+
+/// Each new name wrote the whole file anew: 79 times as many bytes as were said.
+#[test]
+fn new_names_by_the_hundred_write_the_file_once_and_none_is_missing_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known");
+    let mut known = Known::open(path.clone(), "lobby", true);
+    known.meet(&person(0, "first"), MONDAY);
+    while lines(&path).is_empty() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let first = fs::metadata(&path).unwrap().ino();
+    for key in 1..=200 {
+        known.meet(&person(key, &format!("eve{key}")), MONDAY);
+        thread::sleep(Duration::from_millis(2));
+        assert_eq!(fs::metadata(&path).unwrap().ino(), first, "it is not replaced for name {key}");
+    }
+    known.close();
+    assert_eq!(lines(&path).len(), 201);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Names that look alike: told once, to a bound, whoever came first.
 
 use hobnob::identity::Id;
-use hobnob::limits::{LOOKALIKES_TOLD_MAX, NOTICES_MAX, ROSTER_NOTICES_MAX};
+use hobnob::limits::{LOOKALIKES_TOLD_MAX, NOTICES_MAX, RENAMES, RENAMES_TOLD, ROSTER_NOTICES_MAX};
 use hobnob::room::Input;
 use hobnob::room::event::{Command, Event};
 use hobnob::wire::end::End;
@@ -84,12 +84,22 @@ fn a_crowd_of_one_name_is_told_to_a_bound() {
 /// A terminal that stood still would print the names of a moment ago.
 #[test]
 fn who_is_here_is_told_anew_after_notices_were_skipped() {
-    let Two { mut bob, mut alice, a, .. } = two();
+    let Two { mut bob, mut alice, a, c } = two();
     bob.unread = true;
-    for number in 0..=ROSTER_NOTICES_MAX {
-        alice.nick = nick(&format!("alice-{number}"));
-        bob.post(a, &alice.post(&Draft::Nick));
+    // Each comes, and takes as many other names as are told at once.
+    let told_of_each = 1 + RENAMES_TOLD.burst;
+    for index in 0..=ROSTER_NOTICES_MAX as u64 / told_of_each {
+        let mut member = anybody(index);
+        // A link brings so many feeds at most.
+        let link = if index.is_multiple_of(2) { a } else { c };
+        bob.post(link, &member.join());
+        for number in 1..told_of_each {
+            member.nick = nick(&format!("name-{index}-{number}"));
+            bob.post(link, &member.post(&Draft::Nick));
+        }
     }
+    alice.nick = nick("alicia");
+    bob.post(a, &alice.post(&Draft::Nick));
     bob.unread = false;
     bob.events.clear();
     bob.pass(100);
@@ -126,4 +136,46 @@ fn no_noise_drives_out_who_comes_nor_an_answer() {
         bob.events.iter().map(|event| if let Event::Skipped { notices } = event { *notices } else { 0 }).sum();
     assert_eq!(skipped, NOTICES_MAX as u64 + 20);
     assert_eq!(count(|event| matches!(event, Event::Present(_))), 0, "no name is missing");
+}
+
+/// The nicks under which somebody was shown.
+fn renamed(hand: &Hand, id: Id) -> Vec<Nick> {
+    let nick = |event: &Event| match event {
+        Event::Renamed { member, .. } if member.id == id => Some(member.nick.clone()),
+        _ => None,
+    };
+    hand.events.iter().filter_map(nick).collect()
+}
+
+/// Two hundred changes a second held up each line by half a second, and each went to the disk.
+#[test]
+fn a_member_who_changes_nicks_all_the_time_is_renamed_four_times_a_minute() {
+    let Two { mut bob, mut alice, a, c } = two();
+    let burst = usize::try_from(RENAMES_TOLD.burst).unwrap();
+    for turn in 0..2_000 {
+        alice.nick = nick(&format!("alice{turn}"));
+        bob.post(a, &alice.post(&Draft::Nick));
+    }
+    assert_eq!(renamed(&bob, alice.feed.author).len(), burst, "2000 changes in a moment");
+    bob.pass_alive(2 * RENAMES_TOLD.window_ms / RENAMES_TOLD.burst, &[a, c]);
+    let shown = renamed(&bob, alice.feed.author);
+    assert_eq!((shown.len(), shown.last()), (burst + 1, Some(&alice.nick)), "the last one counts");
+}
+
+#[test]
+fn our_own_nick_is_posted_four_times_a_minute_and_the_last_one_counts() {
+    let Two { mut bob, a, c, .. } = two();
+    let before = bob.have(bob.me);
+    for turn in 0..RENAMES.burst {
+        bob.input(Input::Command(Command::Nick(nick(&format!("bob{turn}")))));
+    }
+    assert_eq!(bob.have(bob.me), before + RENAMES.burst, "at the bound");
+    for name in ["robert", "rob"] {
+        bob.input(Input::Command(Command::Nick(nick(name))));
+    }
+    let refusals = |bob: &Hand| bob.events.iter().filter(|event| matches!(event, Event::Refused(_))).count();
+    assert_eq!((bob.have(bob.me), refusals(&bob)), (before + RENAMES.burst, 1), "one past it, which is told once");
+    bob.pass_alive(2 * RENAMES.window_ms / RENAMES.burst, &[a, c]);
+    let renamed = renamed(&bob, bob.me.author);
+    assert_eq!((renamed.len() as u64, renamed.last()), (RENAMES.burst + 1, Some(&nick("rob"))));
 }

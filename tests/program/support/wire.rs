@@ -162,6 +162,11 @@ impl Wire {
         self.send(&Control::Hello(self.hello()));
     }
 
+    /// Goes by another nick from now on.
+    pub(crate) fn rename(&mut self, nick: Nick) {
+        self.nick = nick;
+    }
+
     /// Sends a record.
     pub(crate) fn send(&mut self, control: &Control) {
         self.write(&control.encode());
